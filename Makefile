@@ -1,0 +1,56 @@
+# kevmond: everything a person or CI does, as one word each.  `make help` lists them.
+PYTHON ?= python3
+RUN     := .venv
+TEST    := .venv-test
+SOURCES := kevmond tests benchmarks
+
+# An environment is made from its lock and nothing else; the stamp is newer than the lock it was made from.
+define make_environment
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kevmond needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/lock/$(2).txt
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(1)/.made
+endef
+
+.PHONY: run test lint bench fuzz docs lock clean help
+.DEFAULT_GOAL := help
+
+run: $(RUN)/.made  ## start the daemon here and watch events (Ctrl-C stops it)
+	$(RUN)/bin/kevmond run --demo
+
+test: $(TEST)/.made  ## run every test
+	$(TEST)/bin/python -m pytest
+
+lint: $(TEST)/.made  ## check style and types
+	$(TEST)/bin/ruff check $(SOURCES)
+	$(TEST)/bin/ruff format --check $(SOURCES)
+	$(TEST)/bin/mypy
+
+bench: $(TEST)/.made  ## measure what the README claims
+	$(TEST)/bin/python benchmarks/all.py
+
+fuzz: $(TEST)/.made  ## decode a million random and mutated messages
+	KEVMOND_FUZZ_MESSAGES=1000000 $(TEST)/bin/python -m pytest tests/properties -q
+
+docs: $(TEST)/.made  ## write the generated pages again
+	$(TEST)/bin/kevmond events --markdown > docs/events.md
+
+lock:  ## resolve the dependencies again (needs uv; no index address is written)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --group build pyproject.toml -o .ci/lock/run.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --group build --group dev -c .ci/lock/run.txt pyproject.toml \
+	  -o .ci/lock/test.txt
+
+clean:  ## remove the environments and caches
+	rm -rf $(RUN) $(TEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help:  ## list these words
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(RUN)/.made: .ci/lock/run.txt pyproject.toml
+	$(call make_environment,$(RUN),run)
+
+$(TEST)/.made: .ci/lock/test.txt pyproject.toml
+	$(call make_environment,$(TEST),test)

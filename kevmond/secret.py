@@ -1,0 +1,82 @@
+"""Secrets in a configuration: named there, never written there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import core_schema
+
+from kevmond.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+
+_PREFIXES = ("env:", "file:")
+
+
+class Secret:
+    """A reference to a secret: `env:NAME` or `file:/path`; the secret itself stays out of dumps."""
+
+    __slots__ = ("reference",)
+
+    def __init__(self, reference: str) -> None:
+        if not reference.startswith(_PREFIXES):
+            raise ValueError("a secret is given by reference: write env:NAME or file:/path")
+        self.reference = reference
+
+    def reveal(self) -> str:
+        """Return the secret; ConfigError naming the reference if there is none.
+
+        A trailing newline of a file does not belong to the secret.
+        """
+        kind, _, name = self.reference.partition(":")
+        if kind == "env":
+            value = os.environ.get(name)
+            if value is None:
+                raise ConfigError(f"secret {self.reference}: the variable is not set")
+        else:
+            try:
+                value = Path(name).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise ConfigError(f"secret {self.reference}: {why}") from error
+        if not value:
+            raise ConfigError(f"secret {self.reference}: it is empty")
+        return value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.reference!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reference == self.reference
+
+    def __hash__(self) -> int:
+        return hash(self.reference)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        from_text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=from_text,
+            python_schema=core_schema.union_schema(
+                [core_schema.is_instance_schema(cls), from_text], mode="left_to_right"
+            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda secret: secret.reference
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "type": "string",
+            "pattern": "^(env|file):",
+            "description": "env:NAME or file:/path",
+        }
