@@ -6,6 +6,7 @@
     ├── KernelError (OSError)    a kernel call failed: names the call and the errno symbol
     │   └── KernelGone           the kernel behind a socket went away (a simulated one stopped)
     ├── RecordingError           a recording cannot be read: names the file and the line
+    │   └── StoryError           a story cannot be read: names the file and the key
     ├── JournalError             the journal cannot be used: names the file
     └── SinkError                a sink could not deliver
         ├── RetryableError       try the same batch again, after `after` seconds if given
@@ -54,6 +55,10 @@ class KernelGone(KernelError):  # noqa: N818 - a state of the world, not a mista
 
 class RecordingError(KevmondError):
     """A recording cannot be read."""
+
+
+class StoryError(RecordingError):
+    """A story (a scenario for the simulated kernel) cannot be read."""
 
 
 class JournalError(KevmondError):

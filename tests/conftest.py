@@ -1,8 +1,32 @@
-"""What every test shares: the event loop it runs on."""
+"""What every test shares: the event loop it runs on, and the library that stands in for Darwin."""
 
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
 import uvloop
+
+SHIM = runpy.run_path(str(Path(__file__).parent / "shim" / "build.py"))
 
 
 def pytest_asyncio_loop_factories(config, item):
     """Run asynchronous tests on the loop that the daemon runs on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def kevshim(tmp_path_factory):
+    """Path of the library to preload so that a simulated kernel answers for PF_SYSTEM."""
+    if sys.platform != "linux":
+        pytest.skip("the preloaded library is for Linux: on a Mac the kernel itself answers")
+    try:
+        return SHIM["build"](tmp_path_factory.mktemp("kevshim"))
+    except SHIM["ShimError"] as error:
+        pytest.fail(str(error))
+
+
+@pytest.fixture(scope="session")
+def kevshim_environment(kevshim):
+    """Make the environment of a program that runs on the simulated kernel at a Unix socket."""
+    return lambda server: SHIM["environment"](kevshim, server)

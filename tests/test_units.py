@@ -26,7 +26,7 @@ def test_size_reads_text_and_numbers(text, count):
 
 def test_unknown_unit_is_told_with_the_known_ones():
     """A wrong unit is answered with those that are understood."""
-    with pytest.raises(ValidationError, match="not a duration: '5 days'.*ms, s, m, h, d, w"):
+    with pytest.raises(ValidationError, match=r"not a duration: '5 days'.*ms, s, m, h, d, w"):
         TypeAdapter(Duration).validate_python("5 days")
-    with pytest.raises(ValidationError, match="not a size: '5 kb'.*KiB"):
+    with pytest.raises(ValidationError, match=r"not a size: '5 kb'.*KiB"):
         TypeAdapter(Size).validate_python("5 kb")

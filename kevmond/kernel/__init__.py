@@ -1,0 +1,1 @@
+"""The one boundary with an operating system: event sockets, real or simulated."""

@@ -1,0 +1,1 @@
+"""A kernel made of XNU's measured semantics, in this process or served to others."""

@@ -1,0 +1,23 @@
+"""How an OSError of a system call becomes a KernelError: by the errno's name (sys/errno.h)."""
+
+from __future__ import annotations
+
+import errno
+
+from kevmond.errors import KernelError
+
+NO_PF_SYSTEM = (
+    "this system has no PF_SYSTEM sockets: use --kernel simulated, or --kernel simulated:PATH "
+    "beside `kevmond simulate --listen PATH`"
+)
+"""What to tell somebody who asks for the Darwin kernel where there is none."""
+
+
+def errno_name(number: int | None) -> str:
+    """Name of this host's errno `number`; "EIO" if it has none, since something did fail."""
+    return errno.errorcode.get(number or 0, "EIO")
+
+
+def kernel_error(call: str, error: OSError, hint: str = "") -> KernelError:
+    """Name `error` for the call that met it."""
+    return KernelError(call, errno_name(error.errno), hint)

@@ -1,0 +1,93 @@
+"""The preloaded library answers libc's calls on PF_SYSTEM as a Mac does, and no others."""
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kevmond.kernel import abi
+from kevmond.kernel.simulated.model import SimulatedKernel
+
+HERE = Path(__file__).parent
+PROGRAM = HERE / "shim_checks.py"
+CHECKS = runpy.run_path(str(PROGRAM))["CHECKS"] if sys.platform == "linux" else {}
+
+
+def run(arguments, environment):
+    """Run Python with the library preloaded; what it printed."""
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def failures(kevshim_environment, served):
+    """Tell what failed of the checks in a process with the library preloaded."""
+    with served() as path:
+        return json.loads(run([PROGRAM, path], kevshim_environment(path)))
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_libc(name, failures):
+    """Each check of shim_checks.py holds."""
+    assert failures.get(name) is None, failures[name]
+
+
+GRANTED = """
+from kevmond.kernel.darwin import DarwinKernel
+sock = DarwinKernel().open_event_socket(16 * 1024 * 1024)
+print(sock.receive_space)
+sock.close()
+"""
+
+
+def test_newer_kernel_clamps(kevshim_environment, served):
+    """Against a kernel that clamps, the size read back is what counts."""
+    with served(SimulatedKernel(clamp_receive_space=True)) as path:
+        assert run(["-c", GRANTED], kevshim_environment(path)) == "8388608\n"
+
+
+GONE = """
+import sys
+from kevmond.errors import KernelGone, KernelError
+from kevmond.kernel.base import KernelFilter
+from kevmond.kernel.darwin import DarwinKernel
+from kevmond.kernel.simulated.remote import RemoteKernel
+sock = DarwinKernel().open_event_socket(32768)
+sock.set_filter(KernelFilter())
+RemoteKernel(sys.argv[1]).reboot()
+try:
+    sock.recv_into(memoryview(bytearray(1024)))
+except KernelGone as error:
+    print(error.symbol)
+try:
+    sock.last_event_id()
+except KernelError as error:
+    print(error.symbol)
+print(sock.dropped())
+sock.close()
+"""
+
+
+def test_kernel_that_is_gone(kevshim_environment, served):
+    """A simulated kernel that reboots is gone to the Darwin socket, for reads and for ioctls."""
+    with served() as path:
+        output = run(["-c", GONE, path], kevshim_environment(path))
+    assert output.split() == ["ECONNRESET", "ECONNRESET", "None"]
+
+
+def test_every_errno_name_is_known_to_the_library():
+    """The library knows this system's number for each errno name of the boundary."""
+    source = (HERE.parent / "shim" / "client.c").read_text()
+    assert set(re.findall(r'\{"(E\w+)", \1\}', source)) == set(abi.DARWIN_ERRNO)

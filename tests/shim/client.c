@@ -1,0 +1,195 @@
+/* Speaks to a served simulated kernel: frames, descriptors, and errno by name. */
+#include "client.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LARGEST_REPLY (16u * 1024 * 1024)
+#define TIMEOUT_SECONDS 10
+
+/* Darwin's errno names that the simulated kernel may answer with, and this system's numbers. */
+static const struct {
+    const char *name;
+    int number;
+} errnos[] = {
+    {"EPERM", EPERM},
+    {"ENOENT", ENOENT},
+    {"EINTR", EINTR},
+    {"EIO", EIO},
+    {"ENXIO", ENXIO},
+    {"EBADF", EBADF},
+    {"ENOMEM", ENOMEM},
+    {"EACCES", EACCES},
+    {"EFAULT", EFAULT},
+    {"EBUSY", EBUSY},
+    {"EEXIST", EEXIST},
+    {"EINVAL", EINVAL},
+    {"EMFILE", EMFILE},
+    {"EPIPE", EPIPE},
+    {"EAGAIN", EAGAIN},
+    {"EINPROGRESS", EINPROGRESS},
+    {"EALREADY", EALREADY},
+    {"EMSGSIZE", EMSGSIZE},
+    {"EPROTOTYPE", EPROTOTYPE},
+    {"ENOPROTOOPT", ENOPROTOOPT},
+    {"EPROTONOSUPPORT", EPROTONOSUPPORT},
+    {"ENOTSUP", ENOTSUP},
+    {"EAFNOSUPPORT", EAFNOSUPPORT},
+    {"ENOBUFS", ENOBUFS},
+    {"EISCONN", EISCONN},
+    {"ENOTCONN", ENOTCONN},
+    {"EOPNOTSUPP", EOPNOTSUPP},
+};
+
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+static int errno_of(const uint8_t *name, size_t size)
+{
+    for (size_t i = 0; i < sizeof errnos / sizeof errnos[0]; i++)
+        if (strlen(errnos[i].name) == size && memcmp(errnos[i].name, name, size) == 0)
+            return errnos[i].number;
+    return EIO;
+}
+
+int client_connect(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connection < 0)
+        return -1;
+    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    if (connect(connection, (struct sockaddr *)&address, sizeof address) != 0) {
+        int failure = errno;
+        client_close(connection);
+        errno = failure;
+        return -1;
+    }
+    return connection;
+}
+
+void client_close(int connection)
+{
+    char rest;
+    if (shutdown(connection, SHUT_WR) == 0)
+        while (recv(connection, &rest, 1, 0) > 0)
+            ;
+    close(connection);
+}
+
+static int send_all(int connection, const uint8_t *from, size_t size)
+{
+    while (size > 0) {
+        ssize_t sent = send(connection, from, size, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0) {
+            errno = ECONNRESET;
+            return -1;
+        }
+        from += sent;
+        size -= (size_t)sent;
+    }
+    return 0;
+}
+
+static int send_request(int connection, enum operation operation, const struct exchange *exchange)
+{
+    uint32_t body = (uint32_t)(exchange->head_size + exchange->tail_size);
+    uint32_t header[2] = {body, (uint32_t)operation};
+    uint8_t *request = malloc(sizeof header + body);
+    if (request == NULL)
+        return -1;
+    memcpy(request, header, sizeof header);
+    memcpy(request + sizeof header, exchange->head, exchange->head_size);
+    if (exchange->tail_size > 0)
+        memcpy(request + sizeof header + exchange->head_size, exchange->tail, exchange->tail_size);
+    int result = send_all(connection, request, sizeof header + body);
+    int failure = errno;
+    free(request);
+    errno = failure;
+    return result;
+}
+
+/* Fill `data`; a descriptor that comes along is kept in `descriptor`. */
+static int receive_all(int connection, void *data, size_t size, int *descriptor)
+{
+    uint8_t *into = data;
+    while (size > 0) {
+        union {
+            struct cmsghdr header;
+            char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct iovec part = {.iov_base = into, .iov_len = size};
+        struct msghdr message = {
+            .msg_iov = &part,
+            .msg_iovlen = 1,
+            .msg_control = control.bytes,
+            .msg_controllen = sizeof control.bytes,
+        };
+        ssize_t got = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            errno = ECONNRESET;
+            return -1;
+        }
+        struct cmsghdr *first = CMSG_FIRSTHDR(&message);
+        if (first != NULL && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_RIGHTS)
+            memcpy(descriptor, CMSG_DATA(first), sizeof *descriptor);
+        into += got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+static int exchange_frames(int connection, enum operation operation, struct exchange *exchange)
+{
+    uint32_t header[2];
+    if (send_request(connection, operation, exchange) != 0 ||
+        receive_all(connection, header, sizeof header, &exchange->descriptor) != 0)
+        return -1;
+    if (header[0] > LARGEST_REPLY) {
+        errno = EIO;
+        return -1;
+    }
+    exchange->reply_size = header[0];
+    exchange->reply = malloc(header[0] + 1);
+    if (exchange->reply == NULL)
+        return -1;
+    if (receive_all(connection, exchange->reply, header[0], &exchange->descriptor) != 0)
+        return -1;
+    if (header[1] != 0) {
+        errno = errno_of(exchange->reply, exchange->reply_size);
+        return -1;
+    }
+    return 0;
+}
+
+int client_ask(int connection, enum operation operation, struct exchange *exchange)
+{
+    exchange->reply = NULL;
+    exchange->reply_size = 0;
+    exchange->descriptor = -1;
+    pthread_mutex_lock(&one_at_a_time);
+    int result = exchange_frames(connection, operation, exchange);
+    pthread_mutex_unlock(&one_at_a_time);
+    if (result != 0) {
+        int failure = errno;
+        free(exchange->reply);
+        exchange->reply = NULL;
+        errno = failure;
+    }
+    return result;
+}
