@@ -236,7 +236,7 @@ def _parse(line: bytes, name: str, number: int) -> Recorded | None:
         return Recorded(_bytes(text.decode("utf-8", "replace"), where), line=number)
     try:
         fields = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordingError(f"{where}: not JSON: {error}") from None
     if "hex" not in fields and "schema" in fields and fields.get("raw", "") is None:
         return None

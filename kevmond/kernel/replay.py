@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import socket
 import threading
 import uuid
 from collections import deque
@@ -217,35 +218,38 @@ class _Pace:
 
 
 class _Readable:
-    """A file descriptor that becomes readable now or later: a pipe, and a timer when needed."""
+    """A file descriptor that becomes readable now or later, with a timer when needed.
+
+    A pair of sockets: libuv does not watch a pipe on macOS.
+    """
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
     def fileno(self) -> int:
-        return self._read
+        return self._read.fileno()
 
     def set_after(self, seconds: float) -> None:
         """Be unreadable for `seconds`, then readable; 0 is at once."""
         with self._lock:
             self._stop_timer()
             with contextlib.suppress(BlockingIOError):
-                os.read(self._read, 64)
+                self._read.recv(64)
             if seconds > 0:
                 self._timer = threading.Timer(seconds, self._ring)
                 self._timer.daemon = True
                 self._timer.start()
             else:
-                os.write(self._write, b"\0")
+                self._write.send(b"\0")
 
     def _ring(self) -> None:
         with self._lock:
             if threading.current_thread() is self._timer:
-                os.write(self._write, b"\0")
+                self._write.send(b"\0")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -255,7 +259,5 @@ class _Readable:
     def close(self) -> None:
         with self._lock:
             self._stop_timer()
-            if self._read >= 0:
-                os.close(self._read)
-                os.close(self._write)
-                self._read = self._write = -1
+            self._read.close()
+            self._write.close()

@@ -9,6 +9,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from kevmond.errors import RecordingError
 from kevmond.kernel.base import KernelIdentity
@@ -146,6 +148,17 @@ def test_a_reader_may_go_on_after_malformed_lines():
     lines = [b"zz\n", LINK_ON.hex().encode() + b"\n", b"{}\n"]
     assert [m.line for m in read_recording(lines, on_error=told.append)] == [2]
     assert [str(error).split(": ")[0] for error in told] == ["recording:1", "recording:3"]
+
+
+@given(st.lists(st.one_of(st.binary(), st.binary().map(lambda rest: b"{" + rest))))
+@example([b'{"a":' + b"[" * 100_000])
+@example([b'{"hex": "00", "time": "0001-01-01T00:00:00+23:59"}\n'])
+@example([b'{"hex": "00", "time": "9999-12-31T23:59:59-23:59"}\n'])
+def test_whatever_a_file_holds_is_read_or_told(lines):
+    """No bytes make a reader fail otherwise than with RecordingError."""
+    told = []
+    found = list(read_recording(lines, warn=told.append, on_error=told.append))
+    assert len(found) + len(told) <= len(lines)
 
 
 def test_a_missing_file_is_named(tmp_path):
