@@ -1,0 +1,1 @@
+"""What an event is: envelope, payload declarations, names, decoder and encoder."""
