@@ -1,0 +1,1 @@
+"""The stories themselves: a function each, named as its story is."""
