@@ -1,0 +1,1 @@
+"""From the kernel's socket to the journal, with every loss counted."""

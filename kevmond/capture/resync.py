@@ -1,0 +1,105 @@
+"""When the interfaces' state is taken again, and how it enters the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from kevmond.capture import snapshot
+from kevmond.events import own
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kevmond.capture.settings import CaptureSettings
+    from kevmond.clock import Clock
+    from kevmond.events.own import InterfaceState, OwnPayload
+
+    Take = Callable[[], Mapping[str, InterfaceState]]
+
+
+class Resync:
+    """Takes snapshots in a thread, rarely enough, and says what they show.
+
+    The system is asked off the loop: it may hang, and the reader must not.
+    """
+
+    def __init__(
+        self,
+        settings: CaptureSettings,
+        say: Callable[..., None],
+        *,
+        clock: Clock,
+        log: Any,
+        take: Take = snapshot.take,
+    ) -> None:
+        self.settings = settings
+        self._say = say
+        self._clock = clock
+        self._log = log
+        self._take = take
+        self._known: Mapping[str, InterfaceState] | None = None
+        self._last_ns: int | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def first(self) -> None:
+        """Say the state of each interface, one record each."""
+        if not self.settings.snapshot:
+            return
+        self._known = await self._look()
+        for state in (self._known or {}).values():
+            self._say(own.Snapshot(cause="start", state=state), state.name)
+
+    def ask(self, cause: str) -> None:
+        """Compare the state with the last one known, now or when the interval allows.
+
+        What is asked while a comparison waits or runs is covered by that comparison or the next.
+        """
+        if not self.settings.snapshot or self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._wait(), self._begin, cause)
+
+    def stop(self) -> None:
+        """Let go of timer and task."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _wait(self) -> float:
+        if self._last_ns is None:
+            return 0.0
+        since = (self._clock.monotonic_ns() - self._last_ns) / 1e9
+        return max(0.0, self.settings.resync_interval - since)
+
+    def _begin(self, cause: str) -> None:
+        self._timer = None
+        if self._task is not None and not self._task.done():
+            # The running one may have looked before what is asked about happened.
+            self.ask(cause)
+            return
+        self._task = asyncio.get_running_loop().create_task(self._compare(cause), name="resync")
+
+    async def _compare(self, cause: str) -> None:
+        found = await self._look()
+        if found is None:
+            return
+        known, self._known = self._known, found
+        changes = snapshot.differences(known, found) if known is not None else []
+        self._say(own.Resync(cause=cause, changes=changes, first=known is None))
+
+    async def _look(self) -> Mapping[str, InterfaceState] | None:
+        self._last_ns = self._clock.monotonic_ns()
+        timeout = self.settings.snapshot_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.to_thread(self._take)
+        except TimeoutError:
+            self._log.warning("the system did not tell its interfaces in time", seconds=timeout)
+        except Exception as error:  # noqa: BLE001 - whatever the system's answer: capture goes on
+            self._log.warning("the system did not tell its interfaces", error=str(error))
+        return None
