@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from kevmond import __version__
@@ -22,8 +23,8 @@ from kevmond.capture.statistics import CaptureStatistics
 from kevmond.clock import SystemClock
 from kevmond.errors import KernelError
 from kevmond.events import own
-from kevmond.events.decoder import Decoder
 from kevmond.events.event import Context, timestamp
+from kevmond.events.revive import decoder_for
 from kevmond.kernel import abi
 from kevmond.kernel.base import EndOfEvents, KernelFilter
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from kevmond.events.filters import EventFilter
     from kevmond.journal.journal import Journal
     from kevmond.kernel.base import Kernel
+
+_ID: Final = struct.Struct("<16xI")
+"""The id in a kern_event_msg (sys/kern_event.h)."""
 
 _THIRD_PARTIES: Final = 1000
 """Vendor codes from here on are given out by kev_vendor_code_find."""
@@ -85,6 +89,7 @@ class Capture:
         self._resync = Resync(settings, self._say, clock=self._clock, log=self._log)
         self._opened: Opened | None = None
         self._watched = -1
+        self._drained = True
         self._buffer = memoryview(bytearray(abi.READ_SIZE))
         self._heartbeat: asyncio.TimerHandle | None = None
         self._reopening: asyncio.Task[None] | None = None
@@ -186,6 +191,7 @@ class Capture:
                     times.append(recorded_ns())
         except (BlockingIOError, InterruptedError, EndOfEvents, KernelError) as error:
             ending = error
+        self._drained = isinstance(ending, BlockingIOError)
         if raws:
             self._take(raws, times, self._now(), opened)
             self._watch.soon()
@@ -199,19 +205,13 @@ class Capture:
         make = self._decoder.record
         if times:
             records = [
-                make(raw, seq=at, wall_ns=ns, time=timestamp(ns))
+                make(raw, seq=at, wall_ns=wall_ns if found is None else found)
                 for at, (raw, found) in enumerate(zip(raws, times, strict=True), seq)
-                if (ns := wall_ns if found is None else found) is not None
             ]
         else:
-            time = timestamp(wall_ns)
-            records = [
-                make(raw, seq=at, wall_ns=wall_ns, time=time) for at, raw in enumerate(raws, seq)
-            ]
+            records = [make(raw, seq=at, wall_ns=wall_ns) for at, raw in enumerate(raws, seq)]
         self._journal.append(records)
-        self._ledger.observe(
-            [record.event.kernel_id for record in records], now_ns, opened.sock.last_event_id
-        )
+        self._ledger.observe(_ids(raws), now_ns, opened.sock.last_event_id)
         self._remember()
         if self.settings.vendors:
             self._meet_vendors(records, opened, now_ns)
@@ -244,7 +244,7 @@ class Capture:
             os_build=identity.os_build,
             vendor_names=vendor_names(opened.vendor_codes),
         )
-        self._decoder = Decoder(self.context)
+        self._decoder = decoder_for(self.context)
         self._journal.set_context(self.context)
 
     def _begin_reading(self) -> None:
@@ -307,8 +307,8 @@ class Capture:
     def _check(self) -> None:
         """Ask the kernel for the last id, read what there is, and let the ledger judge."""
         opened = self._opened
-        if opened is None:
-            return
+        if opened is None or not self._drained:
+            return  # while messages wait, what comes next tells more than the last id
         try:
             now_ns = self._now()
             self._ledger.posted_up_to(opened.sock.last_event_id(), now_ns)
@@ -442,6 +442,15 @@ class Capture:
 
     def _now(self) -> int:
         return self._clock.monotonic_ns()
+
+
+def _ids(raws: list[bytes]) -> list[int | None]:
+    """Return the kernel's id of each message, None for one too short to have it."""
+    unpack = _ID.unpack_from
+    try:
+        return [unpack(raw)[0] for raw in raws]
+    except struct.error:
+        return [unpack(raw)[0] if len(raw) >= _ID.size else None for raw in raws]
 
 
 class _Silent:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kevmond.capture.settings import CaptureSettings
     from kevmond.clock import Clock
-    from kevmond.events.own import InterfaceState, OwnPayload
+    from kevmond.events.own import InterfaceState
 
     Take = Callable[[], Mapping[str, InterfaceState]]
 

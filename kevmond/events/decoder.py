@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import TypeAdapter
+
 from kevmond.events import catalogue
 from kevmond.events.codec import codec
 from kevmond.events.event import (
@@ -24,6 +26,8 @@ from kevmond.events.payloads.link import LinkEvent
 from kevmond.kernel.abi import HEADER, KEV_MSG_HEADER_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kevmond.events.event import Context
     from kevmond.events.wire import WirePayload
 
@@ -48,6 +52,12 @@ MALFORMED_TYPE: Final = "malformed"
 """Type of an event whose message is too short to have one."""
 
 
+_validate: Final[Callable[[dict[str, Any]], Event]] = TypeAdapter(Event).validator.validate_python
+"""The validating constructor of an event, without the detours of `Event(...)`."""
+
+_NO_FORM: Final = b""
+
+
 class Decoder:
     """Makes events of the messages of one context (one boot of one host); threads may share it."""
 
@@ -56,6 +66,7 @@ class Decoder:
         self._darwin = darwin_major(context.os_release)
         self._known: dict[bytes, dict[str, Any]] = {}
         self._envelopes: dict[bytes, tuple[dict[str, Any], EventKind | None]] = {}
+        self._lines: dict[bytes, bytes] = {}
 
     def event(self, raw: bytes, *, seq: int, time: str) -> Event:
         """Decode one message as read; takes any bytes and never raises."""
@@ -71,11 +82,28 @@ class Decoder:
         fields["raw"] = raw.hex()
         if len(raw) >= _ID_END:
             fields["kernel_id"] = kernel_id
-        return Event.model_validate(fields)
+        return _validate(fields)
 
-    def record(self, raw: bytes, *, seq: int, wall_ns: int, time: str) -> Record:
-        """Decode one message into a record; `body` is the message as read."""
-        return Record(seq, wall_ns, Kind.KERNEL, raw, self.event(raw, seq=seq, time=time))
+    def line(self, raw: bytes, event: Event) -> bytes:
+        """Return `event.json_line()`, where possible from the line of an earlier like event.
+
+        Of what repeats, only the id, the position and the time differ, so the rest of the line is
+        remembered as well: a burst of like events costs a third of the encoding.
+        """
+        key = raw[:_ID_START] + raw[_ID_END:]
+        form = self._lines.get(key)
+        if form is None:
+            line = event.json_line()
+            if key in self._known:
+                _remember(self._lines, key, line_form(line, event) or _NO_FORM)
+            return line
+        if form is _NO_FORM:
+            return event.json_line()
+        return form % _varying(event)
+
+    def record(self, raw: bytes, *, seq: int, wall_ns: int) -> Record:
+        """Make a record of one message; it is decoded when somebody looks at its event."""
+        return Record(seq, wall_ns, Kind.KERNEL, raw, decoder=self)
 
     def _learn(self, key: bytes, raw: bytes) -> dict[str, Any]:
         try:
@@ -188,6 +216,38 @@ class Decoder:
             if size > variant.payload.SIZE and not variant.certain
         ]
         return max(fitting, key=lambda variant: variant.payload.SIZE) if fitting else None
+
+
+def _varying(event: Event) -> tuple[bytes, int, bytes, int | None, bytes]:
+    """Return what differs between the lines of like events, in the order of the line."""
+    return (
+        event.id.encode(),
+        event.seq,
+        event.time.encode(),
+        event.kernel_id,
+        (event.raw or "").encode(),
+    )
+
+
+def line_form(line: bytes, event: Event) -> bytes | None:
+    """Return a %-form that gives `line` for this event and that of any like one for that one.
+
+    None if the line is not built as expected, or is not given back exactly.
+    """
+    head = b'{"schema":"%b","id":"%%b","seq":%%d,"time":"%%b",' % event.schema_.encode()
+    varying = _varying(event)
+    begin = head % varying[:3]
+    middle = b',"kernel_id":%d,' % (event.kernel_id or 0)
+    end = b',"raw":"%b"}' % varying[4]
+    if not (line.startswith(begin) and line.endswith(end)):
+        return None
+    before, found, after = line[len(begin) : -len(end)].partition(middle)
+    form = b'%b%b,"kernel_id":%%d,%b,"raw":"%%b"}' % (
+        head,
+        before.replace(b"%", b"%%"),
+        after.replace(b"%", b"%%"),
+    )
+    return form if found and form % varying == line else None
 
 
 def darwin_major(os_release: str) -> int | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 from pydantic_core import to_json
@@ -131,27 +133,82 @@ class Context:
     vendor_names: Mapping[int, str] = field(default_factory=dict)
 
 
+class Decodes(Protocol):
+    """What makes an event of a message (`kevmond.events.decoder.Decoder`)."""
+
+    def event(self, raw: bytes, *, seq: int, time: str) -> Event:
+        """Decode one message as read; takes any bytes and never raises."""
+        ...
+
+    def line(self, raw: bytes, event: Event) -> bytes:
+        """Return `event.json_line()` of an event that this very decoder made of `raw`."""
+        ...
+
+
 class Record:
-    """An event on its way: position, bytes as stored, decoded model, and JSON encoded once."""
+    """An event on its way: position, bytes as stored, and, once asked for, model and JSON.
 
-    __slots__ = ("_line", "body", "event", "kind", "seq", "wall_ns")
+    A kernel event is decoded by the first consumer that looks at it and not while the socket is
+    read: reading keeps up with a burst, and what waits takes little memory.  Model and JSON are
+    shared by consumers that keep up with each other: the latest of them are kept, and a consumer
+    far behind has them made again.  Threads may share a record.
+    """
 
-    def __init__(self, seq: int, wall_ns: int, kind: Kind, body: bytes, event: Event) -> None:
+    __slots__ = ("_decoder", "_event", "_line", "body", "kind", "seq", "wall_ns")
+
+    def __init__(
+        self,
+        seq: int,
+        wall_ns: int,
+        kind: Kind,
+        body: bytes,
+        *,
+        event: Event | None = None,
+        decoder: Decodes | None = None,
+    ) -> None:
+        """Either the event itself or a decoder that makes it of `body` is given."""
         self.seq = seq
         self.wall_ns = wall_ns
         self.kind = kind
         self.body = body
-        self.event = event
+        self._event = event
+        self._decoder = decoder
         self._line: bytes | None = None
+
+    @property
+    def event(self) -> Event:
+        """The decoded event."""
+        event = self._event
+        if event is None:
+            assert self._decoder is not None, "a record is made with an event or a decoder"
+            time = timestamp(self.wall_ns)
+            event = self._event = self._decoder.event(self.body, seq=self.seq, time=time)
+            _decoded.append(self)
+            if len(_decoded) > DECODED_KEPT:
+                _decoded.popleft()._forget()  # noqa: SLF001 - a record of the same kind
+        return event
+
+    def _forget(self) -> None:
+        self._event = self._line = None
 
     @property
     def line(self) -> bytes:
         """The event's JSON without newline, encoded once and shared by all sinks."""
-        if self._line is None:
-            self._line = self.event.json_line()
-        return self._line
+        line = self._line
+        if line is None:
+            event, decoder = self.event, self._decoder
+            line = event.json_line() if decoder is None else decoder.line(self.body, event)
+            self._line = line
+        return line
 
 
+DECODED_KEPT: Final = 2048
+"""Decoded events kept for other consumers; model and line of one take up to 4 KiB."""
+
+_decoded: Final[deque[Record]] = deque()
+
+
+@lru_cache(maxsize=16)
 def timestamp(wall_ns: int) -> str:
     """RFC 3339 text, UTC, microseconds, of nanoseconds since the epoch."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)

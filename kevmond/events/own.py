@@ -339,7 +339,7 @@ def own_record(
         "payload": payload,
     }
     event = envelope(context, stored, payload, seq=seq, wall_ns=wall_ns)
-    return Record(seq, wall_ns, Kind.OWN, to_json(stored), event)
+    return Record(seq, wall_ns, Kind.OWN, to_json(stored), event=event)
 
 
 def envelope(

@@ -34,14 +34,14 @@ class OtherPayload(Payload):
 def revive(context: Context, seq: int, wall_ns: int, kind: str, body: bytes) -> Record:
     """Make the record anew that was stored as `kind` and `body`; takes anything."""
     if kind == Kind.KERNEL:
-        return decoder_for(context).record(body, seq=seq, wall_ns=wall_ns, time=timestamp(wall_ns))
+        return decoder_for(context).record(body, seq=seq, wall_ns=wall_ns)
     try:
         if kind != Kind.OWN:
             raise ValueError(f"a record of kind {kind!r}")
         event = _own(context, seq, wall_ns, body)
     except Exception as error:  # noqa: BLE001 - a journal's bytes may be anything
         event = _unreadable(context, seq, wall_ns, body, f"not to be understood: {error}")
-    return Record(seq, wall_ns, Kind.OWN, body, event)
+    return Record(seq, wall_ns, Kind.OWN, body, event=event)
 
 
 class _Decoders:

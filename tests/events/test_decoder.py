@@ -57,7 +57,7 @@ def test_what_is_remembered_is_bounded(make, link):
 def test_a_record_keeps_the_bytes_and_encodes_its_json_once(make, link):
     """The journal stores the bytes as read; all sinks share one line of JSON."""
     raw = make(1, 2, 13, link())
-    record = Decoder(Context(host="h", boot_id="b")).record(raw, seq=9, wall_ns=5, time="t")
+    record = Decoder(Context(host="h", boot_id="b")).record(raw, seq=9, wall_ns=5)
     assert (record.seq, record.wall_ns, record.kind, record.body) == (9, 5, Kind.KERNEL, raw)
     assert record.line is record.line
     assert json.loads(record.line)["type"] == "network.dl.link-on"
