@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_NOT_OURS = ("builtins", "pydantic", "abc", "enum", "typing")
+
+
 def field_docs(model: type) -> dict[str, str]:
     """Meaning of each field, member and property of a class, by name, as one line of text."""
     found: dict[str, str] = {}
     for owner in reversed(model.__mro__):
-        if owner.__module__.startswith("kevmond."):
+        if owner.__module__.partition(".")[0] not in _NOT_OURS:
             found |= _module_docs(owner.__module__).get(owner.__name__, {})
     return found
 
@@ -38,7 +41,10 @@ def module_doc(module: str) -> str:
 
 @cache
 def _module_docs(module: str) -> Mapping[str, dict[str, str]]:
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError, KeyError):  # a plug-in without source, or one made on the fly
+        return {}
     return {node.name: _class_docs(node) for node in tree.body if isinstance(node, ast.ClassDef)}
 
 

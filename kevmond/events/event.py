@@ -53,14 +53,15 @@ class Payload(BaseModel):
 class Event(BaseModel):
     """One event, as every sink sees it; `json_line()` is the stable JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # Fields that a later version adds are passed over by those who read an event back.
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     """Version of this envelope."""
     id: str
     """Names this event for ever: the same for every reader and every replay."""
     seq: int
-    """Position in the journal, from 1, without holes; 0 where there is no journal."""
+    """Position in the journal: rising, and never given twice; 0 where there is no journal."""
     time: str
     """When it was read from the kernel: RFC 3339, UTC, microseconds."""
     host: str

@@ -66,9 +66,7 @@ class Rule(BaseModel):
     ("!awdl*"); of a list one plain value must match and no negated one.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     vendor: Values | None = None
     """Vendor: "apple", a code, or a third party's string ("org.mklinux.nke")."""

@@ -29,9 +29,7 @@ def stored(**fields):
 def test_a_kernels_message_is_the_same_event_again(context, captures):
     """Bytes decoded anew in their context give the same JSON, id included."""
     for _, raw in captures[:40]:
-        first = decoder_for(context).record(
-            raw, seq=3, wall_ns=WALL
-        )
+        first = decoder_for(context).record(raw, seq=3, wall_ns=WALL)
         again = revive(context, 3, WALL, first.kind.value, first.body)
         assert again.line == first.line
         assert (again.seq, again.wall_ns, again.kind) == (3, WALL, Kind.KERNEL)
