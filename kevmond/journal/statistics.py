@@ -1,0 +1,62 @@
+"""The journal in figures, as `kevmond status` and the metrics show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened since the start of this run, in plain ints."""
+
+    appended: int = 0
+    """Records."""
+    committed: int = 0
+    """Records."""
+    commits: int = 0
+    """Transactions that the disk took."""
+    refused: int = 0
+    """Transactions that it did not take."""
+    lost: int = 0
+    """Records given up before any disk took them."""
+    trimmed: int = 0
+    """Records removed by retention."""
+    forced: int = 0
+    """Misses of durable consumers by that, each counted for itself."""
+    damaged: int = 0
+    """Records found unreadable on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class CursorStatistics:
+    """One consumer."""
+
+    name: str
+    durable: bool
+    open: bool
+    position: int
+    """Last position acknowledged."""
+    lag: int
+    """Positions between that and the newest."""
+    missed: int
+    """Records that went out of reach before it read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStatistics:
+    """The journal at one moment."""
+
+    next_seq: int
+    oldest_seq: int
+    """Oldest position that can be read."""
+    disk_bytes: int
+    """Size of the database, without its -wal file."""
+    memory_records: int
+    memory_bytes: int
+    """Records kept in memory for consumers, and the memory they take (an estimate)."""
+    pending: int
+    """Records that no disk has taken yet."""
+    refusal: str | None
+    """Why the disk takes none; None while it does."""
+    counters: Counters
+    cursors: tuple[CursorStatistics, ...]
