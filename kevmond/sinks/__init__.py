@@ -1,0 +1,1 @@
+"""Where events go: one file a sink, and the one runner that drives them all."""

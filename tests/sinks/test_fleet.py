@@ -1,0 +1,100 @@
+"""All sinks of a daemon together."""
+
+import pytest
+
+from kevmond.sinks import registry
+from kevmond.sinks.base import SinkSettings
+from kevmond.sinks.fleet import Fleet
+from kevmond.sinks.testing import MemoryJournal
+
+
+class Journal(MemoryJournal):
+    """Remembers which places it was told to keep."""
+
+    kept = None
+
+    def retain_only(self, names):
+        self.kept = list(names)
+
+
+class Quiet:
+    """A sink that takes everything and tells how often it was opened and closed."""
+
+    Settings = SinkSettings
+    opened = closed = 0
+
+    def __init__(self, name, settings):
+        pass
+
+    async def open(self):
+        type(self).opened += 1
+
+    async def write(self, batch):
+        pass
+
+    async def reopen(self):
+        raise OSError(2, "No such file or directory")
+
+    async def aclose(self):
+        type(self).closed += 1
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Make every type of sink the quiet one, with its counts at nought."""
+    kind = type("Fresh", (Quiet,), {})
+    monkeypatch.setattr(registry, "usable", lambda name: kind)
+    return kind
+
+
+@pytest.fixture
+def fleet():
+    """Make a fleet over a journal in memory."""
+    journal = Journal()
+    fleet = Fleet(journal, lambda payload: None)
+    fleet.journal = journal
+    return fleet
+
+
+def sinks(**batch_sizes):
+    """Make settings of sinks by name."""
+    return {n: SinkSettings(type="quiet", batch_size=size) for n, size in batch_sizes.items()}
+
+
+async def test_unchanged_sink_goes_on_undisturbed(fleet, quiet):
+    """A reload that leaves a sink as it is neither closes nor opens it."""
+    await fleet.apply(sinks(a=1, b=1), 1)
+    assert await fleet.apply(sinks(a=1, b=2), 1) == ["sinks.b"]
+    assert (quiet.opened, quiet.closed) == (3, 1)
+    await fleet.drain(1)
+
+
+async def test_place_of_a_gone_sink_is_forgotten(fleet, quiet):
+    """Only configured sinks keep a place in the journal."""
+    await fleet.apply(sinks(a=1, b=1), 1)
+    await fleet.apply(sinks(b=1), 1)
+    assert fleet.journal.kept == ["sink.b"]
+    await fleet.drain(1)
+
+
+async def test_disabled_sink_does_not_run(fleet, quiet):
+    """`enabled = false` is as good as not being there."""
+    await fleet.apply({"a": SinkSettings(type="quiet", enabled=False)}, 1)
+    assert fleet.statistics() == []
+    assert fleet.journal.kept == []
+
+
+async def test_failed_reopen_is_told_by_sink(fleet, quiet):
+    """SIGHUP reaches every sink, and what could not reopen is named."""
+    await fleet.apply(sinks(a=1, b=1), 1)
+    told = await fleet.reopen()
+    assert [line.split(":")[0] for line in told] == ["sinks.a", "sinks.b"]
+    await fleet.drain(1)
+
+
+async def test_drain_closes_every_sink(fleet, quiet):
+    """After a drain no sink runs any more."""
+    await fleet.apply(sinks(a=1, b=1), 1)
+    await fleet.drain(1)
+    assert quiet.closed == 2
+    assert fleet.statistics() == []
