@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 from kevmond.capture import snapshot
@@ -97,9 +99,37 @@ class Resync:
         timeout = self.settings.snapshot_timeout
         try:
             async with asyncio.timeout(timeout):
-                return await asyncio.to_thread(self._take)
+                return await _in_thread(self._take)
         except TimeoutError:
             self._log.warning("the system did not tell its interfaces in time", seconds=timeout)
         except Exception as error:  # noqa: BLE001 - whatever the system's answer: capture goes on
             self._log.warning("the system did not tell its interfaces", error=str(error))
         return None
+
+
+async def _in_thread(work: Take) -> Mapping[str, InterfaceState]:
+    """Run `work` in a thread that ends with it, and that nobody waits for at exit if it hangs.
+
+    The loop's own executor would keep its thread, and an idle daemon pays for each.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Mapping[str, InterfaceState]] = loop.create_future()
+
+    def settle(result: Mapping[str, InterfaceState] | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        elif result is not None:
+            done.set_result(result)
+
+    def run() -> None:
+        try:
+            outcome = (work(), None)
+        except BaseException as error:  # noqa: BLE001 - raised where the work was asked for
+            outcome = (None, error)  # type: ignore[assignment]
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, name="snapshot", daemon=True).start()
+    return await done

@@ -10,7 +10,7 @@ from kevmond.units import Duration, Size
 class CaptureSettings(BaseModel):
     """[capture]: how events are read from the kernel, and what loss is watched for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     receive_space: Size = Field(default=8 << 20, ge=1024, le=1 << 30)
     """Receive buffer to ask the kernel for; it grants what it can, and what it granted is said.
