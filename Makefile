@@ -17,7 +17,7 @@ endef
 .DEFAULT_GOAL := help
 
 run: $(RUN)/.made  ## start the daemon here and watch events (Ctrl-C stops it)
-	$(RUN)/bin/kevmond run --demo
+	@$(RUN)/bin/kevmond run --state-dir .kevmond
 
 test: $(TEST)/.made  ## run every test
 	$(TEST)/bin/python -m pytest

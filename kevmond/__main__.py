@@ -1,0 +1,6 @@
+"""`python -m kevmond` is `kevmond`."""
+
+from kevmond.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""`kevmond run`: the daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kevmond.cli.options import config_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kevmond run                                  this machine's events, built-in settings
+  kevmond run -c /etc/kevmond/kevmond.toml     as the file says
+  kevmond run --kernel simulated --story wifi  a simulated kernel that tells one story
+  kevmond run --kernel replay:events.jsonl     what was recorded, once more
+  kevmond run --set 'sinks.log.format="json"'  one setting changed
+
+\b
+Signals: TERM and INT stop after the sinks have finished (daemon.drain_deadline), a second one at
+once; HUP checks the configuration, takes over what can be changed while running, says what
+cannot, and reopens files.
+"""
+)
+@config_options
+@click.option(
+    "--kernel",
+    metavar="SOURCE",
+    help="auto, darwin, simulated, simulated:PATH or replay:FILE (sets kernel.source).",
+)
+@click.option(
+    "--story",
+    metavar="NAME",
+    help="What the embedded simulated kernel tells (sets kernel.story).",
+)
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    help="Folder of the journal and the event files (sets daemon.state_dir).",
+)
+def command(
+    config: Path | None,
+    overrides: tuple[str, ...],
+    kernel: str | None,
+    story: str | None,
+    state_dir: str | None,
+) -> int:
+    """Read kernel events, keep them in the journal, and hand them to the sinks, until stopped.
+
+    Without a configuration file events go to stderr, readable, and to events.jsonl in the state
+    folder.  Where there is no PF_SYSTEM socket (anywhere but on macOS) a simulated kernel with
+    XNU's measured behaviour tells a story instead.
+    """
+    from kevmond.config import load
+    from kevmond.daemon import run
+
+    named = {"kernel.source": kernel, "kernel.story": story, "daemon.state_dir": state_dir}
+    settings = [f"{key}={value}" for key, value in named.items() if value is not None]
+    return run(lambda: load(config, overrides=[*overrides, *settings]))

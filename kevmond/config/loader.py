@@ -1,0 +1,200 @@
+"""From a TOML file to `Settings`; every mistake is told with its file, its key and a way out."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from kevmond.config.settings import DEFAULT_SINKS, Settings
+from kevmond.errors import ConfigError, KevmondError
+from kevmond.paths import config_search_path, default_state_dir
+from kevmond.secret import Secret
+from kevmond.sinks import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kevmond.sinks.base import SinkSettings
+
+    Table = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and the file they came from (None: the built-in defaults)."""
+
+    settings: Settings
+    path: Path | None
+
+
+def load(
+    path: Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    search: bool = True,
+) -> Loaded:
+    """Read the configuration.
+
+    `path` must exist; without it the first file of the search path is taken, or, if there is none
+    (or `search` is false), the built-in defaults.  `overrides` are "key.path=value" texts, the
+    value being TOML or else plain text.  Raises ConfigError with one line for every mistake.
+    """
+    if path is None and search:
+        path = next((place for place in config_search_path() if place.exists()), None)
+    where = str(path) if path is not None else "built-in configuration"
+    table = _read(path) if path is not None else {}
+    if "sinks" not in table:
+        table["sinks"] = {name: dict(sink) for name, sink in DEFAULT_SINKS.items()}
+    for override in overrides:
+        _apply_override(table, override)
+    return Loaded(_validate(table, where), path)
+
+
+def _read(path: Path) -> Table:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give another file by --config") from error
+
+
+def _apply_override(table: Table, override: str) -> None:
+    key, separator, text = override.partition("=")
+    names = key.strip().split(".")
+    if not separator or not all(names):
+        raise ConfigError(f"--set {override}: write it as section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {name} is not a table")
+    table[names[-1]] = value
+
+
+def _validate(table: Table, where: str) -> Settings:
+    problems: list[str] = []
+    state_dir = _state_dir(table)
+    context = {"state_dir": state_dir}
+    rest = {**table, "daemon": table.get("daemon", {})}
+    sinks = rest.pop("sinks")
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(
+            {"journal": {}, "capture": {}, **rest, "sinks": {}}, context=context
+        )
+    except ValidationError as error:
+        problems += _explain(Settings, error, ())
+    built: dict[str, SinkSettings] = {}
+    if not isinstance(sinks, dict):
+        problems.append("sinks: write one table a sink, such as [sinks.log]")
+        sinks = {}
+    for name, sink in sinks.items():
+        try:
+            built[name] = _sink(name, sink, context)
+        except ValidationError as error:
+            problems += _explain(registry.usable(sink["type"]).Settings, error, ("sinks", name))
+        except KevmondError as error:
+            problems.append(f"sinks.{name}: {error}")
+    if problems or settings is None:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+    return settings.model_copy(update={"sinks": built})
+
+
+def _state_dir(table: Table) -> Path:
+    daemon = table.get("daemon")
+    named = daemon.get("state_dir") if isinstance(daemon, dict) else None
+    return Path(named).expanduser() if isinstance(named, str) else default_state_dir()
+
+
+def _sink(name: str, sink: Any, context: Table) -> SinkSettings:
+    if not isinstance(sink, dict):
+        raise ConfigError(f"write a table: [sinks.{name}]")
+    kind = sink.get("type")
+    if not isinstance(kind, str):
+        raise ConfigError(f'say what kind it is: type = "jsonl" ({", ".join(registry.names())})')
+    return registry.usable(kind).Settings.model_validate(sink, context=context)
+
+
+def check_plugins(settings: Settings) -> list[str]:
+    """Return one line for every sink whose plug-in cannot be used; a daemon runs without it."""
+    problems = []
+    for name, sink in settings.sinks.items():
+        try:
+            registry.load(sink.type)
+        except ConfigError as error:
+            problems.append(f"sinks.{name}: {error}")
+    return problems
+
+
+def check_secrets(settings: BaseModel) -> list[str]:
+    """Return one line for every secret of `settings` that cannot be read now."""
+    problems = []
+    for key, secret in _secrets(settings, ()):
+        try:
+            secret.reveal()
+        except ConfigError as error:
+            problems.append(f"{'.'.join(key)}: {error}")
+    return problems
+
+
+def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Secret]]:
+    if isinstance(value, Secret):
+        yield key, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name), (*key, name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _secrets(item, (*key, str(name)))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _secrets(item, (*key, str(index)))
+
+
+def _explain(
+    model: type[BaseModel], error: ValidationError, prefix: tuple[str, ...]
+) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        location = problem["loc"]
+        key = ".".join([*prefix, *(str(part) for part in location)]) or "configuration"
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(model, location[:-1])
+            near = difflib.get_close_matches(str(location[-1]), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+            yield f"{key}: unknown key; {hint}"
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            given = problem["input"]
+            shown = "" if isinstance(given, (dict, list)) else f" (it is {given!r})"
+            yield f"{key}: {message}{shown}"
+
+
+def _known_keys(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:
+    """Return the keys that may stand at `location`, found by walking the models' annotations."""
+    here: Any = model
+    for part in location:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(str(part))
+            here = field.annotation if field is not None else None
+        else:
+            here = next(iter(_models(here)), None)
+    models = _models(here)
+    return [field.alias or name for found in models for name, field in found.model_fields.items()]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models(part)]

@@ -1,0 +1,80 @@
+"""The whole configuration as models; what belongs to a room is declared in that room."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from kevmond.capture.settings import CaptureSettings
+from kevmond.journal.settings import JournalSettings
+from kevmond.paths import default_state_dir
+from kevmond.sinks.base import SinkSettings
+from kevmond.units import Duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Section(BaseModel):
+    """A table of the configuration: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class LogLevel(StrEnum):
+    """How much the daemon says of itself on stderr."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class DaemonSettings(Section):
+    """[daemon]: the process itself."""
+
+    state_dir: Path = Field(default_factory=default_state_dir)
+    """Folder of the journal and of every file named by a relative path; made with mode 0700."""
+    drain_deadline: Duration = Field(default=5.0, gt=0)
+    """How long a stopping daemon lets its sinks finish; what is left stays in the journal."""
+    log_level: LogLevel = LogLevel.WARNING
+    """How much the daemon says of itself on stderr; what happens to events is in the stream."""
+
+
+class KernelSettings(Section):
+    """[kernel]: where events come from."""
+
+    source: str = "auto"
+    """auto (the real kernel on macOS, else the simulated one), darwin, simulated,
+    simulated:PATH (one served by `kevmond simulate`), or replay:FILE (a recording)."""
+    story: str = "tour"
+    """What the embedded simulated kernel tells: a name (`kevmond simulate --list`) or a file."""
+    loop: bool = True
+    """Whether the embedded simulated kernel tells its story again when it ends."""
+    speed: float = Field(default=1.0, gt=0)
+    """How fast the embedded simulated kernel tells it; 2 is twice as fast."""
+
+
+class Settings(Section):
+    """Everything that can be set."""
+
+    daemon: DaemonSettings = Field(default_factory=DaemonSettings)
+    """The process itself."""
+    kernel: KernelSettings = Field(default_factory=KernelSettings)
+    """Where events come from."""
+    capture: CaptureSettings = Field(default_factory=CaptureSettings)
+    """How they are read, and what loss is watched for."""
+    journal: JournalSettings = Field(default_factory=JournalSettings)
+    """How they are kept."""
+    sinks: dict[str, SerializeAsAny[SinkSettings]] = Field(default_factory=dict)
+    """Where they go: one table a sink, [sinks.NAME]."""
+
+
+DEFAULT_SINKS: Mapping[str, Mapping[str, str]] = {
+    "log": {"type": "log"},
+    "jsonl": {"type": "jsonl", "path": "events.jsonl"},
+}
+"""The sinks of a configuration that names none at all."""

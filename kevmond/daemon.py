@@ -1,0 +1,244 @@
+"""The daemon: rooms wired together, in three phases - start, wait, stop.
+
+Start opens from the ground up: journal, kernel, sinks, and capture last, so that nothing is read
+that cannot be kept.  Stop goes the other way: reading ends first, then the sinks deliver what the
+journal holds, then the journal closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from typing import TYPE_CHECKING, Any, Final
+
+from kevmond import stories
+from kevmond.capture.reader import Capture
+from kevmond.clock import SystemClock
+from kevmond.config.changes import compare
+from kevmond.errors import ConfigError, KevmondError
+from kevmond.events import own
+from kevmond.events.filters import EventFilter
+from kevmond.events.own import OwnPayload, own_record
+from kevmond.journal.journal import Journal
+from kevmond.kernel.select import open_kernel
+from kevmond.service.logging import configure
+from kevmond.service.signals import handled
+from kevmond.sinks.fleet import Fleet, enabled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kevmond.clock import Clock
+    from kevmond.config.loader import Loaded
+    from kevmond.journal.notices import Notice
+
+JOURNAL_DEADLINE: Final = 5.0
+"""Seconds that the journal has to write what is pending and close."""
+
+_LOST: Final = ("lost", "damaged")
+"""Notices of the journal that are losses."""
+
+
+def run(load: Callable[[], Loaded]) -> int:
+    """Run the daemon until it is told to stop or its recording ends; return the exit code.
+
+    `load` reads the configuration: once now, and again at every SIGHUP.
+    """
+    import uvloop  # noqa: PLC0415 - only here, so that everything else runs on any loop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Daemon(load).serve())
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        symbol = errno.errorcode.get(error.errno or 0, "an error")
+        raise ConfigError(
+            f"daemon.state_dir: {path} cannot be made ({symbol}); name another by --state-dir"
+        ) from error
+
+
+class Daemon:
+    """One run: made, served once, done."""
+
+    def __init__(self, load: Callable[[], Loaded], *, clock: Clock | None = None) -> None:
+        self._load = load
+        self._loaded = load()
+        self._clock = clock or SystemClock()
+        self._log: Any = configure(self._loaded.settings.daemon.log_level)
+        self._stop_reason: asyncio.Future[str] | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._early: list[OwnPayload] | None = []
+        """Own records made before the run's first one; None once that is written."""
+
+    # ------------------------------------------------------------------ three phases
+
+    async def serve(self) -> int:
+        """Start, wait for the end, stop."""
+        loop = asyncio.get_running_loop()
+        self._stop_reason = loop.create_future()
+        self._started_ns = self._clock.monotonic_ns()
+        with handled(loop, stop=self._stop, reload=self._reload_soon):
+            async with self._turn:
+                await self._start()
+            try:
+                await self._stop_reason
+            finally:
+                stopped = self._stop_reason
+                await self._shut_down(stopped.result() if stopped.done() else "cancelled")
+        return 0
+
+    async def _start(self) -> None:
+        settings = self._loaded.settings
+        _make_folder(settings.daemon.state_dir)
+        self._journal = Journal.open(settings.journal, on_notice=self._notice, clock=self._clock)
+        self._fleet = Fleet(self._journal, self._say)
+        try:
+            self._kernel = open_kernel(settings.kernel.source)
+            self._capture = Capture(
+                self._kernel,
+                self._journal,
+                settings.capture,
+                filters=self._filters(),
+                clock=self._clock,
+                log=self._log,
+            )
+            await self._fleet.apply(settings.sinks, settings.daemon.drain_deadline)
+            await self._capture.start()
+        except BaseException:
+            await self._fleet.drain(0)
+            await self._journal.aclose(JOURNAL_DEADLINE)
+            raise
+        early, self._early = self._early or [], None
+        for payload in early:
+            self._say(payload)
+        self._story = self._tell_story()
+        self._ending = asyncio.get_running_loop().create_task(self._await_end(), name="capture")
+
+    async def _await_end(self) -> None:
+        await self._capture.finished
+        self._stop("end of events")
+
+    async def _shut_down(self, reason: str) -> None:
+        deadline = self._loaded.settings.daemon.drain_deadline
+        background = [task for task in (self._story, self._ending, *self._reloads) if task]
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await self._capture.stop()
+        uptime = (self._clock.monotonic_ns() - self._started_ns) / 1e9
+        events = self._capture.statistics().delivered
+        self._say(own.Stop(reason=reason, events=events, uptime=round(uptime, 3)))
+        await self._fleet.drain(deadline)
+        await self._journal.aclose(JOURNAL_DEADLINE)
+        pending = self._journal.statistics().pending
+        if pending:
+            self._log.error(
+                "the journal's disk did not take its last records; the next run counts them as "
+                "missed",
+                records=pending,
+            )
+
+    # ------------------------------------------------------------------ what others tell us
+
+    def _stop(self, reason: str) -> None:
+        if self._stop_reason is not None and not self._stop_reason.done():
+            self._stop_reason.set_result(reason)
+
+    def _say(self, payload: OwnPayload) -> None:
+        """Put a record of kevmond's own into the stream."""
+        if self._early is not None:
+            self._early.append(payload)
+            return
+        journal = self._journal
+        record = own_record(
+            self._capture.context, payload, seq=journal.next_seq, wall_ns=self._clock.wall_ns()
+        )
+        journal.append([record])
+
+    def _notice(self, notice: Notice) -> None:
+        """Put what the journal tells of itself into the stream."""
+        if notice.kind in _LOST:
+            self._say(
+                own.Loss(
+                    lost=notice.count,
+                    total=notice.total,
+                    source="journal",
+                    consumer=notice.cursor,
+                    detail=notice.text,
+                )
+            )
+        else:
+            self._say(own.Journal(state=notice.kind, detail=notice.text, lost=notice.count))
+
+    # ------------------------------------------------------------------ the embedded kernel
+
+    def _tell_story(self) -> asyncio.Task[None] | None:
+        """Let the embedded simulated kernel tell its story; other kernels have their own."""
+        from kevmond.kernel.simulated.model import SimulatedKernel  # noqa: PLC0415 - seldom needed
+
+        if not isinstance(self._kernel, SimulatedKernel):
+            return None
+        settings = self._loaded.settings.kernel
+        story = stories.load(settings.story)
+
+        kernel = self._kernel
+
+        async def tell() -> None:
+            try:
+                await stories.play(story, kernel, speed=settings.speed, loop=settings.loop)
+            except KevmondError as error:
+                self._log.error("the story ended early", story=settings.story, error=str(error))
+
+        return asyncio.get_running_loop().create_task(tell(), name="story")
+
+    # ------------------------------------------------------------------ SIGHUP
+
+    def _reload_soon(self) -> None:
+        if self._stop_reason is None or self._stop_reason.done():
+            return
+        task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        """Check the configuration, swap what can be swapped, and say what became of it."""
+        async with self._turn:
+            try:
+                loaded = self._load()
+                await self._swap(loaded)
+            except ConfigError as error:
+                problems = str(error).splitlines()
+                self._log.error("configuration refused; the old one stays", problems=problems)
+                self._say(own.Config(state="refused", changes=problems, file=self._file()))
+
+    async def _swap(self, loaded: Loaded) -> None:
+        changes = compare(self._loaded.settings, loaded.settings)
+        self._loaded = changes.keep_running(self._loaded, loaded)
+        settings = self._loaded.settings
+        self._log = configure(settings.daemon.log_level)
+        applied = list(changes.applied)
+        if any(key.startswith("sinks.") for key in applied):
+            await self._fleet.apply(settings.sinks, settings.daemon.drain_deadline)
+        await self._capture.apply(settings.capture, filters=self._filters())
+        failed = await self._fleet.reopen()
+        self._say(own.Config(state="applied", changes=applied, file=self._file()))
+        for line in failed:
+            self._log.error("a sink could not reopen", sink=line)
+        if changes.needs_restart:
+            self._say(
+                own.Config(
+                    state="needs-restart", changes=list(changes.needs_restart), file=self._file()
+                )
+            )
+
+    def _file(self) -> str | None:
+        return str(self._loaded.path) if self._loaded.path is not None else None
+
+    def _filters(self) -> list[EventFilter]:
+        """Return what the sinks want; the kernel is asked for no more than all of it together."""
+        return [EventFilter(sink.filter) for sink in enabled(self._loaded.settings.sinks).values()]

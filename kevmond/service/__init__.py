@@ -1,0 +1,1 @@
+"""The daemon as a service of its system: signals and its own log."""

@@ -1,0 +1,143 @@
+"""From a TOML file to settings, and what is said of mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from kevmond.config.loader import check_secrets, load
+from kevmond.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "config/kevmond.toml"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a configuration and return its path."""
+
+    def write(text):
+        path = tmp_path / "kevmond.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def complaints(path, **more):
+    """Return what loading `path` complains of, one line each, without the file's name."""
+    with pytest.raises(ConfigError) as caught:
+        load(path, **more)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+def test_shipped_file_is_the_built_in_configuration():
+    """The commented default file sets what holds anyway, no more and no less."""
+    assert load(SHIPPED).settings == load(search=False).settings
+
+
+def test_without_sinks_there_are_a_log_and_a_file():
+    """A configuration that names no sink gets the two that a first user wants."""
+    assert {name: sink.type for name, sink in load(search=False).settings.sinks.items()} == {
+        "log": "log",
+        "jsonl": "jsonl",
+    }
+
+
+def test_naming_no_sinks_at_all_is_possible(written):
+    """An empty [sinks] table means none."""
+    assert load(written("[sinks]\n")).settings.sinks == {}
+
+
+def test_relative_files_lie_below_the_state_dir(written):
+    """Journal and event file follow the state folder."""
+    path = written('[daemon]\nstate_dir = "/var/x"\n[sinks.a]\ntype = "jsonl"\npath = "e.jsonl"\n')
+    settings = load(path).settings
+    assert settings.sinks["a"].path == Path("/var/x/e.jsonl")
+    assert settings.journal.path.parent == Path("/var/x")
+
+
+def test_unknown_key_names_the_nearest(written):
+    """A mistyped key is answered with its place and the key that was meant."""
+    assert complaints(written("[capture]\nrecieve_space = 1\n")) == [
+        "capture.recieve_space: unknown key; did you mean receive_space?"
+    ]
+
+
+def test_unknown_section_lists_what_is_known(written):
+    """A section nobody knows is answered with the sections there are."""
+    (line,) = complaints(written("[zebra]\nx = 1\n"))
+    assert line.startswith("zebra: unknown key; known here: capture, daemon, journal, kernel")
+
+
+def test_unknown_key_of_a_sink_names_the_nearest(written):
+    """The keys of a sink's own settings are known too."""
+    lines = complaints(written('[sinks.f]\ntype = "jsonl"\npth = "x"\n'))
+    assert "sinks.f.pth: unknown key; did you mean path?" in lines
+
+
+def test_every_mistake_is_told_at_once(written):
+    """Three mistakes in three sections give three lines."""
+    lines = complaints(
+        written('[daemon]\nlog_level = "loud"\n[kernel]\nspeed = -1\n[sinks.a]\ntype = "jsonll"\n')
+    )
+    assert [line.split(":")[0] for line in lines] == ["daemon.log_level", "kernel.speed", "sinks.a"]
+    assert "jsonl" in lines[2]
+
+
+def test_wrong_value_is_shown(written):
+    """A value out of range is told with what was given."""
+    (line,) = complaints(written("[kernel]\nspeed = -1\n"))
+    assert line == "kernel.speed: Input should be greater than 0 (it is -1)"
+
+
+def test_sink_without_type_is_told_the_types(written):
+    """A sink must say what it is, and the answer lists what there is."""
+    (line,) = complaints(written('[sinks.a]\npath = "x"\n'))
+    assert line.startswith('sinks.a: say what kind it is: type = "jsonl" (')
+    assert "log" in line
+
+
+def test_broken_toml_names_line_and_column(written):
+    """Text that is no TOML is told with its place."""
+    (line,) = complaints(written("[daemon\n"))
+    assert line.startswith("not TOML: ")
+    assert "line 1" in line
+
+
+def test_missing_file_says_how_to_name_another(tmp_path):
+    """A file that is not there is an error when it was asked for."""
+    assert complaints(tmp_path / "none.toml") == [
+        "No such file or directory; give another file by --config"
+    ]
+
+
+def test_override_wins_over_the_file(written):
+    """--set changes one key over the file, its value being TOML or plain text."""
+    path = written('[kernel]\nsource = "darwin"\nspeed = 1.0\n')
+    kernel = load(path, overrides=["kernel.source=simulated", "kernel.speed=2.5"]).settings.kernel
+    assert (kernel.source, kernel.speed) == ("simulated", 2.5)
+
+
+def test_override_without_a_key_is_refused(written):
+    """--set needs a key and a value."""
+    with pytest.raises(ConfigError, match=r"--set speed: write it as section\.key=value"):
+        load(written(""), overrides=["speed"])
+
+
+def test_secrets_are_found_wherever_they_are():
+    """A secret that cannot be read is named by its key."""
+    from pydantic import BaseModel
+
+    from kevmond.secret import Secret
+
+    class Inner(BaseModel):
+        tokens: list[Secret]
+
+    class Outer(BaseModel):
+        inner: dict[str, Inner]
+
+    outer = Outer(inner={"a": Inner(tokens=["env:KEVMOND_NO_SUCH"])})
+    assert check_secrets(outer) == [
+        "inner.a.tokens.0: secret env:KEVMOND_NO_SUCH: the variable is not set"
+    ]
