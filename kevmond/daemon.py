@@ -11,10 +11,8 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING, Any, Final
 
-from kevmond import stories
 from kevmond.capture.reader import Capture
 from kevmond.clock import SystemClock
-from kevmond.config.changes import compare
 from kevmond.errors import ConfigError, KevmondError
 from kevmond.events import own
 from kevmond.events.filters import EventFilter
@@ -179,7 +177,10 @@ class Daemon:
 
     def _tell_story(self) -> asyncio.Task[None] | None:
         """Let the embedded simulated kernel tell its story; other kernels have their own."""
-        from kevmond.kernel.simulated.model import SimulatedKernel  # noqa: PLC0415 - seldom needed
+        if self._loaded.settings.kernel.source not in {"auto", "simulated"}:
+            return None
+        from kevmond import stories  # noqa: PLC0415 - only an embedded kernel needs them
+        from kevmond.kernel.simulated.model import SimulatedKernel  # noqa: PLC0415 - as above
 
         if not isinstance(self._kernel, SimulatedKernel):
             return None
@@ -217,6 +218,8 @@ class Daemon:
                 self._say(own.Config(state="refused", changes=problems, file=self._file()))
 
     async def _swap(self, loaded: Loaded) -> None:
+        from kevmond.config.changes import compare  # noqa: PLC0415 - only a reload needs it
+
         changes = compare(self._loaded.settings, loaded.settings)
         self._loaded = changes.keep_running(self._loaded, loaded)
         settings = self._loaded.settings

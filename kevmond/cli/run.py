@@ -56,6 +56,10 @@ def command(
     folder.  Where there is no PF_SYSTEM socket (anywhere but on macOS) a simulated kernel with
     XNU's measured behaviour tells a story instead.
     """
+    from kevmond.service.lean import without_pydantic_plugins
+
+    without_pydantic_plugins()
+
     from kevmond.config import load
     from kevmond.daemon import run
 
