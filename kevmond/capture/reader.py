@@ -306,9 +306,11 @@ class Capture:
 
     def _check(self) -> None:
         """Ask the kernel for the last id, read what there is, and let the ledger judge."""
+        if not self._drained:
+            self._readable()
         opened = self._opened
         if opened is None or not self._drained:
-            return  # while messages wait, what comes next tells more than the last id
+            return  # messages wait, and what comes next tells more than the last id: look again
         try:
             now_ns = self._now()
             self._ledger.posted_up_to(opened.sock.last_event_id(), now_ns)
