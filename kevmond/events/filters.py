@@ -239,7 +239,9 @@ def _made(table: Mapping[str, Any], what: str) -> Rule:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
-            text = str(unknown("key", key, (*KEYS, "drop"))).replace("name ", "", 1)
+            text = str(unknown("key", key, (*KEYS, "drop"))).replace(
+                "key: unknown name", "unknown key", 1
+            )
         elif first["type"] == "value_error":
             text = str(first["ctx"]["error"])
         else:
