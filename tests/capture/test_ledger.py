@@ -1,0 +1,160 @@
+"""The loss ledger over sockets, filters and boots."""
+
+import pytest
+
+from kevmond.capture.ledger import Basis, LossLedger
+from kevmond.kernel.base import KernelStatistics
+
+SECOND = 1_000_000_000
+
+
+def statistics(fullsock=0, toobig=0, nomem=0):
+    """Counters of the whole system."""
+    return KernelStatistics(1, 1, 0, toobig, nomem, fullsock, 0)
+
+
+def nobody():
+    """Answer SIOCGKEVID where it cannot be asked."""
+
+
+@pytest.fixture
+def ledger():
+    """Make a ledger and tell it of an open socket with an open filter, at id 0."""
+    ledger = LossLedger(report_every_ns=10 * SECOND, age_ns=SECOND // 5)
+    ledger.opened(0, 0, 0, ids_count=True, new_boot=True)
+    ledger.baseline(0, statistics())
+    return ledger
+
+
+def lose(ledger, first, last, now=0):
+    """Post `first` to `last`, read none of them, and let that become certain."""
+    ledger.posted_up_to(last, now)
+    ledger.drained(now + ledger.age_ns)
+    assert ledger.totals().awaited == 0
+    return last - first + 1
+
+
+def test_nothing_lost_is_nothing_said(ledger):
+    """Without a loss there is no report."""
+    ledger.observe([1, 2, 3], 0, nobody)
+    ledger.posted_up_to(3, 0)
+    ledger.drained(SECOND)
+    assert ledger.report(SECOND) is None
+
+
+def test_first_loss_is_said_at_once(ledger):
+    """A loss after a quiet time does not wait."""
+    lose(ledger, 1, 4)
+    report = ledger.report(SECOND)
+    assert (report.lost, report.totals.lost, report.basis) == (4, 4, Basis.TAIL)
+
+
+def test_reports_are_few_and_their_sum_exact(ledger):
+    """While a loss goes on reports keep their distance, and together they miss nothing."""
+    told = [ledger.report(0)]
+    for step in range(1, 101):
+        ledger.observe([2 * step], step * SECOND, lambda step=step: 2 * step)
+        ledger.drained(step * SECOND + ledger.age_ns)
+        told.append(ledger.report(step * SECOND + ledger.age_ns))
+    told.append(ledger.report(101 * SECOND, force=True))
+    said = [report for report in told if report is not None]
+    assert len(said) <= 12
+    assert sum(report.lost for report in said) == ledger.totals().lost == 100
+
+
+def test_late_arrival_is_said_and_corrects_the_total(ledger):
+    """What was reported lost and came after all is told as late."""
+    ledger.observe([2], 0, lambda: 2)
+    ledger.drained(SECOND)
+    assert ledger.report(SECOND).lost == 1
+    ledger.observe([1], 2 * SECOND, lambda: 2)
+    report = ledger.report(20 * SECOND)
+    assert (report.lost, report.late, report.totals.lost) == (0, 1, 0)
+
+
+def test_narrow_filter_counts_by_the_sockets_counter():
+    """Where ids prove nothing, the kernel's counter for this socket is the loss."""
+    ledger = LossLedger()
+    ledger.opened(0, 0, 0, ids_count=False, new_boot=True)
+    ledger.baseline(5, statistics())
+    ledger.observe([10, 400], 0, nobody)
+    ledger.counters(8, statistics(fullsock=3))
+    report = ledger.report(SECOND)
+    assert (report.lost, report.basis) == (3, Basis.SOCKET)
+    assert ledger.totals().delivered == 2
+
+
+def test_system_counter_only_informs():
+    """Where not even the socket's counter can be read, somebody's loss is not called ours."""
+    ledger = LossLedger()
+    ledger.opened(0, 0, 0, ids_count=False, new_boot=True)
+    ledger.baseline(None, statistics())
+    ledger.counters(None, statistics(fullsock=7))
+    report = ledger.report(SECOND)
+    assert (report.lost, report.system_dropped, report.basis) == (0, 7, Basis.SYSTEM)
+
+
+def test_events_too_large_for_the_kernel_are_a_detail(ledger):
+    """What the kernel refused to post to anybody has no id and is no loss of ours."""
+    ledger.counters(0, statistics(toobig=2))
+    report = ledger.report(SECOND)
+    assert (report.lost, report.too_big) == (0, 2)
+
+
+def test_reopened_socket_counts_what_came_between(ledger):
+    """Events posted while no socket was open are lost, exactly."""
+    ledger.observe([1, 2], 0, nobody)
+    ledger.closed()
+    ledger.opened(10, 10, SECOND, ids_count=True, new_boot=False)
+    ledger.observe([11], SECOND, lambda: 11)
+    totals = ledger.totals()
+    assert (totals.posted, totals.delivered, totals.lost) == (11, 3, 8)
+
+
+def test_new_boot_begins_new_ids_and_keeps_the_totals(ledger):
+    """Ids start again with a boot; what was counted before it stays counted."""
+    lose(ledger, 1, 4)
+    ledger.closed()
+    ledger.opened(0, 0, SECOND, ids_count=True, new_boot=True)
+    ledger.observe([1], SECOND, lambda: 1)
+    totals = ledger.totals()
+    assert (totals.posted, totals.delivered, totals.lost) == (5, 1, 4)
+
+
+def test_narrowed_filter_ends_the_proof_by_ids(ledger):
+    """After the filter was narrowed a gap is no loss; before it, it was."""
+    ledger.observe([1, 3], 0, lambda: 3)
+    ledger.filter_changed(3, 3, 0, ids_count=False)
+    ledger.observe([9], 0, nobody)
+    ledger.drained(SECOND)
+    totals = ledger.totals()
+    assert (totals.delivered, totals.lost) == (3, 1)
+
+
+def test_opened_filter_begins_the_proof_by_ids(ledger):
+    """What was posted under the narrow filter is left out; what comes after the change counts."""
+    ledger.filter_changed(0, 0, 0, ids_count=False)
+    ledger.observe([5], 0, nobody)
+    ledger.filter_changed(7, 7, 0, ids_count=True)
+    ledger.observe([8, 10], 0, lambda: 10)
+    ledger.drained(SECOND)
+    totals = ledger.totals()
+    assert (totals.delivered, totals.lost) == (3, 1)
+
+
+def test_events_at_the_moment_of_opening_are_not_called_lost():
+    """An event posted while the first filter was being set may have been too early for it."""
+    ledger = LossLedger()
+    ledger.opened(4, 6, 0, ids_count=True, new_boot=True)
+    ledger.drained(SECOND)
+    assert ledger.totals().lost == 0
+
+
+def test_unsaid_is_what_no_record_tells_yet(ledger):
+    """What a kill would hide: awaited ids, and losses that no report has said."""
+    ledger.observe([2], 0, lambda: 2)
+    assert ledger.unsaid == 1
+    ledger.drained(SECOND)
+    assert ledger.unsaid == 1
+    ledger.report(SECOND)
+    assert ledger.unsaid == 0
