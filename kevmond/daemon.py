@@ -24,7 +24,7 @@ from kevmond.service.signals import handled
 from kevmond.sinks.fleet import Fleet, enabled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from kevmond.clock import Clock
@@ -97,6 +97,7 @@ class Daemon:
         self._fleet = Fleet(self._journal, self._say)
         try:
             self._kernel = open_kernel(settings.kernel.source)
+            story = self._load_story()
             self._capture = Capture(
                 self._kernel,
                 self._journal,
@@ -114,7 +115,7 @@ class Daemon:
         early, self._early = self._early or [], None
         for payload in early:
             self._say(payload)
-        self._story = self._tell_story()
+        self._story = self._tell(story)
         self._ending = asyncio.get_running_loop().create_task(self._await_end(), name="capture")
 
     async def _await_end(self) -> None:
@@ -175,19 +176,18 @@ class Daemon:
 
     # ------------------------------------------------------------------ the embedded kernel
 
-    def _tell_story(self) -> asyncio.Task[None] | None:
-        """Let the embedded simulated kernel tell its story; other kernels have their own."""
+    def _load_story(self) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Return what lets the embedded simulated kernel tell its story; others have their own."""
         if self._loaded.settings.kernel.source not in {"auto", "simulated"}:
             return None
         from kevmond import stories  # noqa: PLC0415 - only an embedded kernel needs them
         from kevmond.kernel.simulated.model import SimulatedKernel  # noqa: PLC0415 - as above
 
-        if not isinstance(self._kernel, SimulatedKernel):
+        kernel = self._kernel
+        if not isinstance(kernel, SimulatedKernel):
             return None
         settings = self._loaded.settings.kernel
         story = stories.load(settings.story)
-
-        kernel = self._kernel
 
         async def tell() -> None:
             try:
@@ -195,7 +195,13 @@ class Daemon:
             except KevmondError as error:
                 self._log.error("the story ended early", story=settings.story, error=str(error))
 
-        return asyncio.get_running_loop().create_task(tell(), name="story")
+        return tell
+
+    @staticmethod
+    def _tell(story: Callable[[], Coroutine[Any, Any, None]] | None) -> asyncio.Task[None] | None:
+        if story is None:
+            return None
+        return asyncio.get_running_loop().create_task(story(), name="story")
 
     # ------------------------------------------------------------------ SIGHUP
 

@@ -6,10 +6,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from kevmond.capture.settings import CaptureSettings
+from kevmond.errors import ConfigError
 from kevmond.journal.settings import JournalSettings
+from kevmond.kernel.select import check_spec
 from kevmond.paths import default_state_dir
 from kevmond.sinks.base import SinkSettings
 from kevmond.units import Duration
@@ -56,6 +58,15 @@ class KernelSettings(Section):
     """Whether the embedded simulated kernel tells its story again when it ends."""
     speed: float = Field(default=1.0, gt=0)
     """How fast the embedded simulated kernel tells it; 2 is twice as fast."""
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, source: str) -> str:
+        try:
+            check_spec(source)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return source
 
 
 class Settings(Section):

@@ -221,7 +221,7 @@ async def test_a_signal_ends_it_with_its_report(tmp_path, number):
     ("args", "code", "why"),
     [
         (["r.jsonl", "--kernel", "simulated"], 2, "kevmond simulate --listen PATH"),
-        (["r.jsonl", "--kernel", "sim"], 1, "there is no kernel 'sim'"),
+        (["r.jsonl", "--kernel", "sim"], 78, "there is no kernel 'sim'"),
         (["r.jsonl", "--kernel", "simulated:/nowhere/k"], 69, "simulate --listen /nowhere/k"),
         (["r.jsonl", "--kernel", "replay:/none"], 66, "/none: cannot be read: No such file"),
         (["/none/r.jsonl", "--kernel", f"replay:{CAPTURE}"], 74, "No such file or directory"),

@@ -141,3 +141,9 @@ def test_secrets_are_found_wherever_they_are():
     assert check_secrets(outer) == [
         "inner.a.tokens.0: secret env:KEVMOND_NO_SUCH: the variable is not set"
     ]
+
+
+def test_unknown_kernel_is_told_with_the_known_ones(written):
+    """A kernel that does not exist is a mistake of the configuration, found before the start."""
+    (line,) = complaints(written('[kernel]\nsource = "linux"\n'))
+    assert line.startswith("kernel.source: there is no kernel 'linux'; say one of: auto, darwin")

@@ -192,3 +192,11 @@ def test_second_daemon_on_the_same_journal_is_refused(daemon):
     assert second.process.wait(30) == 73
     assert str(first.process.pid) in second.errors.read_text()
     assert first.stop() == 0
+
+
+def test_unknown_story_begins_no_run(daemon):
+    """A story that does not exist ends the start before anything is said in the stream."""
+    running = daemon("--kernel", "simulated", "--story", "cabel")
+    assert running.process.wait(30) == 65
+    assert "did you mean 'cable'?" in running.errors.read_text()
+    assert running.events() == []
