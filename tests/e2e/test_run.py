@@ -77,16 +77,30 @@ def test_burst_within_the_buffer_loses_nothing(daemon, kernel):
     assert running.events("kevmond.loss") == []
 
 
-def test_overflow_is_counted_to_the_last_event(daemon, kernel):
-    """Of a burst that overflows the buffer, delivered and lost together are what was posted."""
-    running = daemon(
-        "--kernel",
-        f"simulated:{kernel.path}",
-        *QUIET,
-        *ONE_FILE,
-        "--set",
-        "capture.receive_space=32KiB",
-    )
+SMALL = ("--set", "capture.receive_space=32KiB")
+LINKS_ONLY = (
+    "--set",
+    'sinks.jsonl.filter=[{ subclass = "dl" }]',
+    "--set",
+    "sinks.log.enabled=false",
+)
+
+
+@pytest.mark.parametrize("through", ["served", "shim"])
+@pytest.mark.parametrize(
+    ("filters", "proof"), [((), {"id-gap", "tail"}), (LINKS_ONLY, {"socket-counter"})]
+)
+def test_overflow_is_counted_to_the_last_event(request, daemon, kernel, through, filters, proof):
+    """Of a burst that overflows the buffer, delivered and lost together are what was posted.
+
+    Ids prove it with an open kernel filter, the socket's own drop counter with a narrower one.
+    """
+    source, environment = f"simulated:{kernel.path}", None
+    if through == "shim":
+        source = "darwin"
+        environment = request.getfixturevalue("kevshim_environment")(kernel.path)
+    args = ("--kernel", source, *QUIET, *ONE_FILE, *SMALL, *filters)
+    running = daemon(*args, environment=environment)
     running.wait_for("kevmond.start")
     running.send(signal.SIGSTOP)
     kernel.post(*LINK_ON, times=20_000)
@@ -94,9 +108,11 @@ def test_overflow_is_counted_to_the_last_event(daemon, kernel):
     running.wait_for("kevmond.loss")
     assert running.stop() == 0
     delivered = len(running.events("network.dl.link-on"))
-    lost = sum(event["payload"]["lost"] for event in running.events("kevmond.loss"))
+    losses = [event["payload"] for event in running.events("kevmond.loss")]
+    lost = sum(loss["lost"] for loss in losses)
     assert lost > 0
     assert delivered + lost == 20_000
+    assert {loss["source"] for loss in losses} <= proof
 
 
 def test_kill_9_loses_no_line_and_repeats_none(daemon, kernel):

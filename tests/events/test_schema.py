@@ -119,7 +119,7 @@ def test_kevmonds_own_records_satisfy_the_schema(schema, context):
         ({"code": "13"}, "code"),
     ],
 )
-def test_what_is_wrong_does_not_satisfy_the_schema(schema, decode, make, link, change, problem):  # noqa: PLR0917
+def test_what_is_wrong_does_not_satisfy_the_schema(schema, decode, make, link, change, problem):
     """The union is closed: a payload of another type, a missing or a wrong field are refused."""
     line = json.loads(decode(make(1, 2, 13, link())).json_line())
     assert list(problems(schema, line, schema)) == []
