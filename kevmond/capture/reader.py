@@ -8,22 +8,21 @@ stream and the socket is opened again.
 from __future__ import annotations
 
 import asyncio
-import os
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from kevmond import __version__
 from kevmond.backoff import Backoff
 from kevmond.capture.ledger import LossLedger
 from kevmond.capture.losses import LossWatch
 from kevmond.capture.position import KEY, Position
 from kevmond.capture.resync import Resync
 from kevmond.capture.socket import Opened, connect, vendor_names
+from kevmond.capture.start import first_words
 from kevmond.capture.statistics import CaptureStatistics
 from kevmond.clock import SystemClock
 from kevmond.errors import KernelError
 from kevmond.events import own
-from kevmond.events.event import Context, timestamp
+from kevmond.events.event import Context
 from kevmond.events.revive import decoder_for
 from kevmond.kernel import abi
 from kevmond.kernel.base import EndOfEvents, KernelFilter
@@ -111,7 +110,11 @@ class Capture:
         self._ahead_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
         before = Position.read(self._journal.state(KEY))
         opened = self._connect(None)
-        self._say_start(before, opened)
+        for payload in first_words(
+            self._kernel.name, opened, self._journal, filters=self._filters, before=before
+        ):
+            self._say(payload)
+        self._remember()
         # The state is taken after the filter was set and before anything is read, so that a
         # change in between is at worst told twice.
         await self._resync.first()
@@ -363,39 +366,6 @@ class Capture:
         self._journal.append([record])
         if isinstance(payload, own.Loss):
             self._remember()
-
-    def _say_start(self, before: Position | None, opened: Opened) -> None:
-        """Say that a run begins, and first of all what it missed."""
-        journal, identity = self._journal, opened.identity
-        missed = before.missed(identity.boot_id, opened.last_id) if before is not None else None
-        self._say(
-            own.Start(
-                version=__version__,
-                pid=os.getpid(),
-                kernel=self._kernel.name,
-                os_release=identity.os_release,
-                os_build=identity.os_build,
-                receive_space=self._space,
-                filter=[str(rule) for one in self._filters for rule in one.rules],
-                journal_next_seq=journal.next_seq,
-                clean_stop=None if journal.first_run else journal.clean_stop_ns is not None,
-                missed=missed,
-            )
-        )
-        if before is None:
-            return
-        if before.boot_id != identity.boot_id:
-            self._say(own.Boot(previous_boot_id=before.boot_id))
-        self._say(
-            own.Missed(
-                count=missed,
-                previous_id=before.last_id,
-                current_id=opened.last_id,
-                since=timestamp(before.wall_ns),
-                detail=None if missed is not None else "another boot: its events are not known",
-            )
-        )
-        self._remember()
 
     def _meet_vendors(self, records: Sequence[Record], opened: Opened, now_ns: int) -> None:
         """Ask for the vendors' codes again when an unknown third party speaks."""

@@ -1,4 +1,4 @@
-"""The journal in figures, as `kevmond status` and the metrics show it."""
+"""The journal in figures, for whoever asks."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class SinkStatistics:
-    """A sink as `kevmond status` and the metrics show it."""
+    """A sink in figures."""
 
     name: str
     type: str
