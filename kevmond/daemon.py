@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kevmond.capture.reader import Capture
 from kevmond.clock import SystemClock
+from kevmond.config.loader import Loaded
 from kevmond.errors import ConfigError, KevmondError
 from kevmond.events import own
 from kevmond.events.filters import EventFilter
@@ -24,11 +27,9 @@ from kevmond.service.signals import handled
 from kevmond.sinks.fleet import Fleet, enabled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from pathlib import Path
+    from collections.abc import Coroutine
 
     from kevmond.clock import Clock
-    from kevmond.config.loader import Loaded
     from kevmond.journal.notices import Notice
 
 JOURNAL_DEADLINE: Final = 5.0
@@ -38,7 +39,11 @@ _LOST: Final = ("lost", "damaged")
 """Notices of the journal that are losses."""
 
 
-def run(load: Callable[[], Loaded]) -> int:
+Load = Callable[[Path | None], Loaded]
+"""Reads the configuration; it is given the state folder that is in use already, if one is."""
+
+
+def run(load: Load) -> int:
     """Run the daemon until it is told to stop or its recording ends; return the exit code.
 
     `load` reads the configuration: once now, and again at every SIGHUP.
@@ -62,9 +67,9 @@ def _make_folder(path: Path) -> None:
 class Daemon:
     """One run: made, served once, done."""
 
-    def __init__(self, load: Callable[[], Loaded], *, clock: Clock | None = None) -> None:
+    def __init__(self, load: Load, *, clock: Clock | None = None) -> None:
         self._load = load
-        self._loaded = load()
+        self._loaded = load(None)
         self._clock = clock or SystemClock()
         self._log: Any = configure(self._loaded.settings.daemon.log_level)
         self._stop_reason: asyncio.Future[str] | None = None
@@ -124,16 +129,20 @@ class Daemon:
 
     async def _shut_down(self, reason: str) -> None:
         deadline = self._loaded.settings.daemon.drain_deadline
+        if self._reloads:  # what is being changed is finished, so that it can be stopped
+            await asyncio.wait(self._reloads, timeout=deadline)
         background = [task for task in (self._story, self._ending, *self._reloads) if task]
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await self._capture.stop()
-        uptime = (self._clock.monotonic_ns() - self._started_ns) / 1e9
-        events = self._capture.statistics().delivered
-        self._say(own.Stop(reason=reason, events=events, uptime=round(uptime, 3)))
-        await self._fleet.drain(deadline)
-        await self._journal.aclose(JOURNAL_DEADLINE)
+        try:
+            await self._capture.stop()
+            uptime = (self._clock.monotonic_ns() - self._started_ns) / 1e9
+            events = self._capture.statistics().delivered
+            self._say(own.Stop(reason=reason, events=events, uptime=round(uptime, 3)))
+        finally:
+            await self._fleet.drain(deadline)
+            await self._journal.aclose(JOURNAL_DEADLINE)
         pending = self._journal.statistics().pending
         if pending:
             self._log.error(
@@ -215,13 +224,17 @@ class Daemon:
     async def _reload(self) -> None:
         """Check the configuration, swap what can be swapped, and say what became of it."""
         async with self._turn:
+            if self._stop_reason is None or self._stop_reason.done():
+                return
             try:
-                loaded = self._load()
+                loaded = self._load(self._loaded.settings.daemon.state_dir)
                 await self._swap(loaded)
             except ConfigError as error:
                 problems = str(error).splitlines()
                 self._log.error("configuration refused; the old one stays", problems=problems)
                 self._say(own.Config(state="refused", changes=problems, file=self._file()))
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not go unsaid
+                self._log.error("reload failed", error=f"{type(error).__name__}: {error}")
 
     async def _swap(self, loaded: Loaded) -> None:
         from kevmond.config.changes import compare  # noqa: PLC0415 - only a reload needs it

@@ -42,7 +42,10 @@ def config_search_path() -> list[Path]:
 
 
 def _under_state_dir(path: Path, info: ValidationInfo) -> Path:
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
     state_dir = (info.context or {}).get("state_dir")
     return path if state_dir is None else Path(state_dir) / path
 

@@ -65,4 +65,6 @@ def command(
 
     named = {"kernel.source": kernel, "kernel.story": story, "daemon.state_dir": state_dir}
     settings = [f"{key}={value}" for key, value in named.items() if value is not None]
-    return run(lambda: load(config, overrides=[*overrides, *settings]))
+    return run(
+        lambda state_dir: load(config, overrides=[*overrides, *settings], state_dir=state_dir)
+    )

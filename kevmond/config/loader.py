@@ -38,22 +38,32 @@ def load(
     *,
     overrides: Sequence[str] = (),
     search: bool = True,
+    state_dir: Path | None = None,
 ) -> Loaded:
     """Read the configuration.
 
     `path` must exist; without it the first file of the search path is taken, or, if there is none
     (or `search` is false), the built-in defaults.  `overrides` are "key.path=value" texts, the
-    value being TOML or else plain text.  Raises ConfigError with one line for every mistake.
+    value being TOML or else plain text.  `state_dir` is the folder that a running daemon uses:
+    relative files stay in it whatever the configuration says by now.  Raises ConfigError with one
+    line for every mistake.
     """
     if path is None and search:
-        path = next((place for place in config_search_path() if place.exists()), None)
+        path = next((place for place in config_search_path() if _is_there(place)), None)
     where = str(path) if path is not None else "built-in configuration"
     table = _read(path) if path is not None else {}
     if "sinks" not in table:
         table["sinks"] = {name: dict(sink) for name, sink in DEFAULT_SINKS.items()}
     for override in overrides:
         _apply_override(table, override)
-    return Loaded(_validate(table, where), path)
+    return Loaded(_validate(table, where, state_dir), path)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in a folder that is not ours to look into
+        return False
 
 
 def _read(path: Path) -> Table:
@@ -83,10 +93,12 @@ def _apply_override(table: Table, override: str) -> None:
     table[names[-1]] = value
 
 
-def _validate(table: Table, where: str) -> Settings:
+def _validate(table: Table, where: str, state_dir: Path | None) -> Settings:
     problems: list[str] = []
-    state_dir = _state_dir(table)
-    context = {"state_dir": state_dir}
+    try:
+        context = {"state_dir": state_dir or _state_dir(table)}
+    except RuntimeError as error:  # a home folder that does not exist
+        raise ConfigError(f"{where}: daemon.state_dir: {error}") from error
     rest = {**table, "daemon": table.get("daemon", {})}
     sinks = rest.pop("sinks")
     settings: Settings | None = None

@@ -70,7 +70,7 @@ class Decoder:
 
     def event(self, raw: bytes, *, seq: int, time: str) -> Event:
         """Decode one message as read; takes any bytes and never raises."""
-        key = raw[:_ID_START] + raw[_ID_END:]
+        key = _key(raw)
         known = self._known.get(key)
         if known is None:
             known = self._learn(key, raw)
@@ -90,7 +90,7 @@ class Decoder:
         Of what repeats, only the id, the position and the time differ, so the rest of the line is
         remembered as well: a burst of like events costs a third of the encoding.
         """
-        key = raw[:_ID_START] + raw[_ID_END:]
+        key = _key(raw)
         form = self._lines.get(key)
         if form is None:
             line = event.json_line()
@@ -216,6 +216,14 @@ class Decoder:
             if size > variant.payload.SIZE and not variant.certain
         ]
         return max(fitting, key=lambda variant: variant.payload.SIZE) if fitting else None
+
+
+def _key(raw: bytes) -> bytes:
+    """Return what like messages have in common: all but the id.
+
+    One too short to have an id is like no other; the mark keeps it from looking like a longer one.
+    """
+    return raw[:_ID_START] + raw[_ID_END:] if len(raw) >= _ID_END else b"short" + raw
 
 
 def _varying(event: Event) -> tuple[bytes, int, bytes, int | None, bytes]:

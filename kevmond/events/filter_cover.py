@@ -8,12 +8,14 @@ Names of classes, subclasses and codes are Apple's, so a rule that uses one mean
 
 from __future__ import annotations
 
+import re
 from functools import cache, reduce
 from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kevmond.events import catalogue
-from kevmond.events.filter_terms import OWN_PREFIX, Value
+from kevmond.events.decoder import MALFORMED_TYPE
+from kevmond.events.filter_terms import OWN_PREFIX, U32_MAX, Value, compile_term
 from kevmond.events.kinds import APPLE
 
 if TYPE_CHECKING:
@@ -80,11 +82,15 @@ def cover(
 
 def is_own_only(terms: Mapping[str, tuple[Value, ...]]) -> bool:
     """Tell whether no kernel event can match, by the rule's origin or type."""
-    origins = [value for value in terms.get("origin", ()) if not value.negated]
-    if origins and not any(value.matches_text("kernel") for value in origins):
+    if "origin" in terms and not compile_term("origin", terms["origin"])(None, "kernel"):
         return True
     types = [value for value in terms.get("type", ()) if not value.negated]
-    return bool(types) and all(value.text.startswith(OWN_PREFIX) for value in types)
+    return bool(types) and all(is_own_type(value) for value in types)
+
+
+def is_own_type(value: Value) -> bool:
+    """Tell whether a type (or glob) is one that only kevmond's own records have."""
+    return not _type_cover(value.text)
 
 
 def _alternatives(
@@ -129,11 +135,7 @@ def _by_codes(
     if number is None:
         known = APPLE if vendor.text == catalogue.VENDOR_NAME else vendor_codes.get(vendor.text)
         number = known or 0
-    if number == 0:
-        yield EVERYTHING
-        return
-    number_of_class = _number(kev_class)
-    yield Triple(number, number_of_class, _number(subclass) if number_of_class else 0)
+    yield _nested(number, _number(kev_class), _number(subclass))
 
 
 def _apple(kev_class: Value | None, subclass: Value | None, code: Value | None) -> Iterator[Triple]:
@@ -167,33 +169,51 @@ def _by_type(value: Value | None) -> tuple[Triple, ...]:
 
 @cache
 def _type_cover(pattern: str) -> tuple[Triple, ...]:
-    fixed = pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=len(pattern))]
-    words = fixed.split(".")
-    first, whole = words[0], len(words) > 1 or fixed == pattern
+    """Return what contains all kernel events of a type; nothing for kevmond's own types."""
+    whole, cut = _fixed_words(pattern)
     if not whole:
-        return _class_prefix(first)
+        return _class_prefix(cut)
+    first, second, third = (*whole, "", "")[:3]
+    if f"{first}." == OWN_PREFIX:
+        return ()
     if first.startswith("vendor-"):
-        vendor = _ending(first)
-        return (Triple(vendor) if vendor else EVERYTHING,)
+        return (
+            _nested(_decimal(first.removeprefix("vendor-")), _decimal(second), _decimal(third)),
+        )
     by_word = {named.word: named.number for named in catalogue.CLASSES.values()}
-    kev_class = by_word.get(first) or (_ending(first) if first.startswith("class-") else 0)
+    kev_class = by_word.get(first) or _decimal(first.removeprefix("class-"))
     if not kev_class:
-        return (EVERYTHING,) if fixed != pattern else ()
-    if len(words) < 3:  # noqa: PLR2004 - the second word is not whole, or not there
-        return (Triple(APPLE, kev_class),)
+        return (EVERYTHING,)
     subclasses = {
         entry.word: entry.number
         for entry in catalogue.SUBCLASSES.values()
         if entry.kev_class == kev_class
     }
-    subclass = subclasses.get(words[1]) or (int(words[1]) if words[1].isdecimal() else 0)
-    return (Triple(APPLE, kev_class, subclass),)
+    if len(whole) == 1 and cut and not cut[0].isdecimal():
+        return tuple(
+            Triple(APPLE, kev_class, number)
+            for word, number in subclasses.items()
+            if word.startswith(cut)
+        )
+    return (Triple(APPLE, kev_class, subclasses.get(second) or _decimal(second)),)
+
+
+def _fixed_words(pattern: str) -> tuple[list[str], str]:
+    """Return the words before the first wildcard, and the beginning of the one that it cuts.
+
+    A wildcard may stand for dots too, so nothing behind the first one is certain.
+    """
+    fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    words = fixed.split(".")
+    return (words, "") if fixed == pattern else (words[:-1], words[-1])
 
 
 def _class_prefix(prefix: str) -> tuple[Triple, ...]:
     for numbered in ("vendor-", "class-"):
         if numbered.startswith(prefix) or prefix.startswith(numbered):
             return (EVERYTHING,)
+    if MALFORMED_TYPE.startswith(prefix):
+        return (EVERYTHING,)
     return tuple(
         Triple(APPLE, named.number)
         for named in catalogue.CLASSES.values()
@@ -201,6 +221,14 @@ def _class_prefix(prefix: str) -> tuple[Triple, ...]:
     )
 
 
-def _ending(word: str) -> int:
-    digits = word.rpartition("-")[2]
-    return int(digits) if digits.isdecimal() else 0
+def _nested(vendor: int, kev_class: int, subclass: int) -> Triple:
+    """Return the triple as the kernel reads it: behind a wildcard there are only wildcards."""
+    if not vendor:
+        return EVERYTHING
+    return Triple(vendor, kev_class, subclass if kev_class else 0)
+
+
+def _decimal(word: str) -> int:
+    """Return the number that a word is; a wildcard if it is none, or none the kernel knows."""
+    number = int(word) if word.isdecimal() else 0
+    return number if number <= U32_MAX else 0

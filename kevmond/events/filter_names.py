@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from kevmond.events import catalogue
 from kevmond.events.decoder import MALFORMED_TYPE
-from kevmond.events.filter_terms import ORIGINS, Value, unknown
+from kevmond.events.filter_terms import ORIGINS, U32_MAX, Value, unknown
+from kevmond.events.kinds import APPLE
 from kevmond.events.own import OWN
 from kevmond.events.revive import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NUMBERED: Final = re.compile(
-    r"vendor-\d+(\.\d+){3}|class-\d+(\.\d+){2}|[a-z0-9]+\.(\d+\.\d+|[a-z0-9]+\.\d+)"
-)
-"""Types of events whose code, subclass or class has no name (`catalogue.type_of`)."""
-_NUMBERED_PREFIXES: Final = ("vendor-", "class-")
+_NUMERIC_GLOB: Final = re.compile(r"[\d*?\[\]!-]*")
+"""A word of a glob that may stand for a number."""
 
 
 def checked(key: str, value: Value) -> Value:
@@ -35,16 +33,16 @@ def checked(key: str, value: Value) -> Value:
     if key == "vendor":
         return _checked_vendor(value)
     names = _names(key)
-    if value.is_glob:
-        if not any(value.matches_text(name) for name in names) and not (
-            key == "type" and _may_be_numbered(value.text)
-        ):
-            raise unknown(key, value.text, names)
-        return value
     word = _macros(key).get(value.text.upper(), value.text.lower())
-    if word not in names and not (key == "type" and _NUMBERED.fullmatch(word)):
+    meant = Value(word, negated=value.negated)
+    if any(meant.matches_text(name) for name in names):
+        return meant
+    if key == "type" and meant.is_glob and _may_be_numbered(word):
+        return meant
+    numbered = _numbered_type(word) if key == "type" else None
+    if numbered is None:
         raise unknown(key, value.text, names)
-    return Value(word, negated=value.negated)
+    return Value(numbered, negated=value.negated)
 
 
 def never(terms: Mapping[str, tuple[Value, ...]]) -> ValueError:
@@ -69,7 +67,9 @@ def never(terms: Mapping[str, tuple[Value, ...]]) -> ValueError:
 
 def _checked_vendor(value: Value) -> Value:
     text = value.text
-    if value.is_glob or "." in text or text == catalogue.VENDOR_NAME:
+    if text.lower() == catalogue.VENDOR_NAME:
+        return Value(catalogue.VENDOR_NAME, negated=value.negated)
+    if value.is_glob or "." in text:
         return value
     raise ValueError(
         f"vendor: unknown name {text!r}; write {catalogue.VENDOR_NAME!r}, a code, a third party's"
@@ -77,10 +77,50 @@ def _checked_vendor(value: Value) -> Value:
     )
 
 
+def _numbered_type(text: str) -> str | None:
+    """Return the type that `catalogue.type_of` makes of these words and numbers; None if none is.
+
+    So "network.dl.13" is "network.dl.link-on": a number never hides that there is a name.
+    """
+    first, *rest = text.split(".")
+    if first.startswith("vendor-"):
+        words = [first.removeprefix("vendor-"), *rest]
+    else:
+        classes = {entry.word: entry.number for entry in catalogue.CLASSES.values()}
+        kev_class = classes.get(first)
+        subclasses = {
+            entry.word: str(entry.number)
+            for entry in catalogue.SUBCLASSES.values()
+            if entry.kev_class == kev_class
+        }
+        first = first.removeprefix("class-") if kev_class is None else str(kev_class)
+        words = [str(APPLE), first, *(subclasses.get(word, word) for word in rest[:1]), *rest[1:]]
+    numbers = [int(word) for word in words if word.isdecimal()]
+    if len(words) != len(numbers) or len(numbers) != 4 or max(numbers) > U32_MAX:  # noqa: PLR2004 - vendor, class, subclass, code
+        return None
+    return catalogue.type_of(*numbers)
+
+
 def _may_be_numbered(glob: str) -> bool:
-    fixed = re.split(r"[*?\[]", glob, maxsplit=1)[0]
-    return fixed.startswith(_NUMBERED_PREFIXES) or any(
-        prefix.startswith(fixed) for prefix in _NUMBERED_PREFIXES
+    """Tell whether a glob may match the type of an event that has no name (`catalogue.type_of`)."""
+    first, *rest = glob.split(".")
+    numeric = [bool(_NUMERIC_GLOB.fullmatch(word)) for word in rest]
+    if all(numeric) and _NUMERIC_GLOB.fullmatch(first.removeprefix("vendor").removeprefix("class")):
+        return True
+    classes = {
+        entry.number
+        for entry in catalogue.CLASSES.values()
+        if Value(first).matches_text(entry.word)
+    }
+    if not classes or not all(numeric[1:]):
+        return False
+    return (
+        not rest
+        or numeric[0]
+        or any(
+            entry.kev_class in classes and Value(rest[0]).matches_text(entry.word)
+            for entry in catalogue.SUBCLASSES.values()
+        )
     )
 
 

@@ -23,7 +23,7 @@ ORIGINS: Final = ("kernel", "own")
 OWN_PREFIX: Final = "kevmond."
 """What the type of every record begins with that kevmond itself wrote."""
 
-_U32: Final = 0xFFFFFFFF
+U32_MAX: Final = 0xFFFFFFFF
 _LISTED: Final = 12
 _GLOB: Final = frozenset("*?[")
 _LEVELS: Final = {severity.value: level for level, severity in enumerate(Severity)}
@@ -75,6 +75,8 @@ def read_value(key: str, given: int | str) -> Value:
         text = text[1:].strip()
     if not text:
         raise ValueError(f"{key}: a value is empty")
+    if negated and text == "*":
+        raise ValueError(f"{key}: '!*' refuses every event")
     if key in CODED:
         try:
             return _numbered(key, int(text, 0), negated=negated)
@@ -82,14 +84,15 @@ def read_value(key: str, given: int | str) -> Value:
             if text[0].isdigit() or text[0] == "-":
                 raise ValueError(f"{key}: no number from 0 to 4294967295: {text!r}") from None
     if key == "severity":
-        _check_severity(text)
+        text = text.lower()
+        _check_severity(text, negated=negated)
     return Value(text, negated=negated)
 
 
 def _numbered(key: str, number: int, *, negated: bool) -> Value:
     if key not in CODED:
         raise ValueError(f"{key}: takes names, not the number {number}")
-    if not 0 <= number <= _U32:
+    if not 0 <= number <= U32_MAX:
         raise ValueError(f"{key}: no number from 0 to 4294967295: {number}")
     return Value(str(number), number, negated)
 
@@ -114,10 +117,13 @@ def _threshold(text: str) -> tuple[str, str]:
     return "", text
 
 
-def _check_severity(text: str) -> None:
-    _, level = _threshold(text)
-    if level not in _LEVELS and level != "*":
+def _check_severity(text: str, *, negated: bool) -> None:
+    comparison, level = _threshold(text)
+    if level not in _LEVELS and (comparison or level != "*"):
         raise unknown("severity", level, _LEVELS)
+    covered = len(severities(text))
+    if covered == (len(_LEVELS) if negated else 0):
+        raise ValueError(f"severity: no event has {'!' if negated else ''}{text}")
 
 
 @cache

@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from kevmond.errors import FilterError
-from kevmond.events.filter_cover import EVERYTHING, Triple, cover, is_own_only, join
+from kevmond.events.filter_cover import EVERYTHING, Triple, cover, is_own_only, is_own_type, join
 from kevmond.events.filter_names import checked, never
 from kevmond.events.filter_terms import OWN_PREFIX, Value, compile_term, read_value, unknown
 from kevmond.kernel.base import KernelFilter
@@ -52,7 +52,12 @@ _decisive: Final = attrgetter(
 def _listed(given: Any) -> Any:
     if isinstance(given, str):
         return given.split(",")
-    return given if isinstance(given, (list, tuple)) else [given]
+    values = given if isinstance(given, (list, tuple)) else [given]
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            # A ValueError is what pydantic reports with the key.
+            raise ValueError(f"takes names and numbers, not {value!r}")  # noqa: TRY004
+    return values
 
 
 Values = Annotated[tuple[StrictInt | StrictStr, ...], BeforeValidator(_listed), Field(min_length=1)]
@@ -111,11 +116,11 @@ class Rule(BaseModel):
     @property
     def names_own_records(self) -> bool:
         """True if it is said that kevmond's own records are meant, and not by accident."""
-        return any(
-            not value.negated and value.text.startswith(OWN_PREFIX)
-            for value in self._terms.get("type", ())
-        ) or any(
-            not value.negated and value.text == "own" for value in self._terms.get("origin", ())
+        types, origins = self._terms.get("type", ()), self._terms.get("origin", ())
+        return (
+            is_own_only(self._terms)
+            or any(not value.negated and is_own_type(value) for value in types)
+            or any(not value.negated and value.text == "own" for value in origins)
         )
 
     def __str__(self) -> str:
@@ -213,11 +218,14 @@ def parse_rule(text: str) -> Rule:
         if match is None:
             raise FilterError(f"rule {text!r}: {word!r} is not KEY=VALUE; keys: {', '.join(KEYS)}")
         key, sign, value = match[1].lower(), match[2], match[3]
-        if sign not in {"=", "!="} and key != "severity":
-            raise FilterError(f"rule {text!r}: {key}: only severity is compared with {sign}")
-        if key == "drop":
+        if key == "drop" and sign == "=":
             table["drop"] = value
             continue
+        if key == "drop" or (sign not in {"=", "!="} and key != "severity"):
+            only = (
+                "'drop' stands alone" if key == "drop" else f"only severity is compared with {sign}"
+            )
+            raise FilterError(f"rule {text!r}: {key}: {only}")
         mark = {"=": "", "!=": "!"}.get(sign, sign)
         table.setdefault(key, []).extend(mark + part for part in value.split(","))
     return _made(table, f"rule {text!r}")
@@ -243,7 +251,7 @@ def _made(table: Mapping[str, Any], what: str) -> Rule:
                 "key: unknown name", "unknown key", 1
             )
         elif first["type"] == "value_error":
-            text = str(first["ctx"]["error"])
+            text = f"{key}: " * bool(key) + str(first["ctx"]["error"])
         else:
             text = f"{key}: {first['msg']}"
         raise FilterError(f"{what}: {text}") from error

@@ -6,13 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from kevmond.sinks import registry
+from kevmond.sinks.broken import broken
 from kevmond.sinks.runner import SinkRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from kevmond.events.own import OwnPayload
-    from kevmond.sinks.base import SinkSettings
+    from kevmond.sinks.base import Sink, SinkSettings
     from kevmond.sinks.health import SinkStatistics
     from kevmond.sinks.journal import JournalLike
 
@@ -53,11 +54,14 @@ class Fleet:
         await self._drain(gone, deadline)
         new = [name for name in wanted if name not in self._runners]
         for name in new:
-            sink = registry.usable(wanted[name].type)(name, wanted[name])
             self._runners[name] = SinkRunner(
-                name, sink, wanted[name], self._journal, announce=self._announce
+                name,
+                _make(name, wanted[name]),
+                wanted[name],
+                self._journal,
+                announce=self._announce,
             )
-        self._settings = dict(wanted)
+            self._settings[name] = wanted[name]
         await asyncio.gather(*(self._runners[name].start() for name in new))
         self._journal.retain_only([runner.cursor_name for runner in self._runners.values()])
         return [f"sinks.{name}" for name in sorted({*gone, *new})]
@@ -77,4 +81,17 @@ class Fleet:
         await self._drain(list(self._runners), deadline)
 
     async def _drain(self, names: list[str], deadline: float) -> None:
-        await asyncio.gather(*(self._runners.pop(name).drain(deadline) for name in names))
+        async def finish(name: str) -> None:
+            await self._runners[name].drain(deadline)
+            del self._runners[name]  # not before: whoever cancels this can still drain it
+
+        await asyncio.gather(*(finish(name) for name in names))
+
+
+def _make(name: str, settings: SinkSettings) -> Sink:
+    """Make a sink; one whose class fails at that stops neither the daemon nor the others."""
+    try:
+        return registry.usable(settings.type)(name, settings)
+    except Exception as error:  # noqa: BLE001 - a plug-in may fail in any way
+        why = f"sink {name}: cannot be made: {type(error).__name__}: {error}"
+        return broken(why)(name, settings)

@@ -147,3 +147,19 @@ def test_unknown_kernel_is_told_with_the_known_ones(written):
     """A kernel that does not exist is a mistake of the configuration, found before the start."""
     (line,) = complaints(written('[kernel]\nsource = "linux"\n'))
     assert line.startswith("kernel.source: there is no kernel 'linux'; say one of: auto, darwin")
+
+
+def test_home_of_nobody_is_a_mistake_of_its_key(written):
+    """A `~user` that does not exist is told like any other wrong value."""
+    (line,) = complaints(written('[daemon]\nstate_dir = "~nosuch-user/x"\n'))
+    assert line.startswith("daemon.state_dir: ")
+    lines = complaints(written('[sinks.f]\ntype = "jsonl"\npath = "~nosuch-user/x"\n'))
+    assert lines[0].startswith("sinks.f.path: ")
+
+
+def test_running_daemon_keeps_its_folder(written):
+    """On a reload relative files stay in the folder in use, whatever the file says by now."""
+    path = written('[daemon]\nstate_dir = "/new"\n')
+    settings = load(path, state_dir=Path("/old")).settings
+    assert settings.journal.path.parent == settings.sinks["jsonl"].path.parent == Path("/old")
+    assert settings.daemon.state_dir == Path("/new")

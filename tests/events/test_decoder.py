@@ -171,3 +171,17 @@ def test_two_short_messages_do_not_share_what_is_remembered(make):
 def test_the_darwin_release_is_read_with_care(release, major):
     """A release that is not one is an unknown release."""
     assert darwin_major(release) == major
+
+
+def test_short_messages_are_not_taken_for_each_other(make):
+    """Messages of 16 to 20 bytes that begin alike are each told, and written, as they are."""
+    decoder = Decoder(Context(host="h", boot_id="b"))
+    whole = make(1, 2, 13, b"", kernel_id=5)
+    for size in (20, 17, 20, 16, 24, 19):
+        raw = whole[:size]
+        event = decoder.event(raw, seq=1, time="t")
+        assert decoder.line(raw, event) == event.json_line()
+        assert event.raw == raw.hex()
+        assert event.kernel_id == (5 if size >= 20 else None)
+        if size < 24:
+            assert event.reason.startswith(f"{size} bytes are less than a header")

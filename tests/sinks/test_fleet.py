@@ -1,5 +1,7 @@
 """All sinks of a daemon together."""
 
+import asyncio
+
 import pytest
 
 from kevmond.sinks import registry
@@ -98,3 +100,41 @@ async def test_drain_closes_every_sink(fleet, quiet):
     await fleet.drain(1)
     assert quiet.closed == 2
     assert fleet.statistics() == []
+
+
+async def test_sink_that_cannot_be_made_stops_nothing(fleet, quiet, monkeypatch):
+    """A constructor that fails leaves a sink that says why; the others run and can be changed."""
+
+    class Unmakeable(Quiet):
+        def __init__(self, name, settings):
+            raise ValueError("no such thing")
+
+    kinds = {"quiet": quiet, "odd": Unmakeable}
+    monkeypatch.setattr(registry, "usable", lambda name: kinds[name])
+    wanted = sinks(a=1) | {"b": SinkSettings(type="odd")}
+    await fleet.apply(wanted, 1)
+    states = {each.name: (each.state, each.last_error) for each in fleet.statistics()}
+    assert states["a"][0] == "healthy"
+    assert states["b"] == ("failed", "sink b: cannot be made: ValueError: no such thing")
+    assert await fleet.apply(sinks(a=2), 1) == ["sinks.a", "sinks.b"]
+    await fleet.drain(1)
+
+
+async def test_sink_whose_drain_was_interrupted_can_still_be_drained(fleet, quiet):
+    """A stop that comes while a sink is being changed finds that sink and closes it."""
+    await fleet.apply(sinks(a=1), 1)
+    runner = fleet._runners["a"]
+    drain, entered = runner.drain, asyncio.Event()
+
+    async def slow(deadline):
+        entered.set()
+        await asyncio.Event().wait()
+
+    runner.drain = slow
+    changing = asyncio.get_running_loop().create_task(fleet.apply(sinks(a=2), 1))
+    await entered.wait()
+    changing.cancel()
+    await asyncio.wait({changing})
+    runner.drain = drain
+    await fleet.drain(1)
+    assert quiet.closed == 1
