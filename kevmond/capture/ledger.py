@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from kevmond.capture.sequence import IdSequence, LostRange, signed_difference
+from kevmond.capture.sequence import BLIND_LEAP, IdSequence, LostRange, signed_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,17 +149,19 @@ class LossLedger:
         if the filter is open (and the ids are a live kernel's).  On a boot seen already,
         whatever was posted up to `before` and not read is lost: nobody listened.
         """
+        unsure = True  # an event that came while the filter was being set may not have been ours
         if new_boot or self._ids is None:
             self._begin_boot(before)
         elif self._open:
             self._ids.abandon(before)
+            unsure = False
         else:
             self._ids.skip(before)
         self._open = ids_count
         self._highest = after
         ids = self._sequence()
         if ids_count:
-            ids.expect(after, now_ns, unsure=new_boot)
+            ids.expect(after, now_ns, unsure=unsure)
         else:
             ids.skip(after)
 
@@ -169,7 +171,10 @@ class LossLedger:
             self._ids.abandon(self._ids.last_id)
 
     def filter_changed(self, before: int, after: int, now_ns: int, *, ids_count: bool) -> None:
-        """Take note that the kernel filter of the open socket was set anew between two ids."""
+        """Take note that the kernel filter of the open socket was set anew between two ids.
+
+        The counters must have been told as they stood before: until then they were of the old one.
+        """
         ids = self._sequence()
         if self._open:
             ids.expect(before, now_ns)
@@ -189,14 +194,14 @@ class LossLedger:
             sequence.observe(ids, now_ns, kernel_last)
             return
         for kernel_id in ids:
-            if kernel_id is None:
-                self._unchecked += 1
-            elif not sequence.settled and signed_difference(kernel_id, sequence.last_id) <= 0:
+            if not sequence.settled and (
+                kernel_id is None or signed_difference(kernel_id, sequence.last_id) <= 0
+            ):
                 sequence.observe((kernel_id,), now_ns, kernel_last)  # queued under the open filter
-            else:
-                self._unchecked += 1
-                if signed_difference(kernel_id, self._highest) > 0:
-                    self._highest = kernel_id
+                continue
+            self._unchecked += 1
+            if kernel_id is not None:
+                self._highest = self._later(kernel_id)
 
     def posted_up_to(self, last_id: int, now_ns: int) -> None:
         """Take SIOCGKEVID, so that a loss at the end of a burst is seen too."""
@@ -317,6 +322,11 @@ class LossLedger:
         )
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _later(self, kernel_id: int) -> int:
+        """Return the highest id known, an impossible one left out."""
+        ahead = signed_difference(kernel_id, self._highest)
+        return kernel_id if 0 < ahead <= BLIND_LEAP else self._highest
 
     def _sequence(self) -> IdSequence:
         if self._ids is None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from kevmond.capture.sequence import MASK
+from kevmond.capture.sequence import MASK, signed_difference
 
 KEY: Final = "capture.position"
 """Under which the journal keeps it, together with the records that it speaks of."""
@@ -38,7 +38,11 @@ class Position:
             return None
 
     def missed(self, boot_id: str, current_id: int) -> int | None:
-        """Events posted since, told by the last id now; None if another boot lies between."""
+        """Events posted since, told by the last id now; None if another boot lies between.
+
+        An id before the last one is no news: a recording that is read again, or two posters that
+        raised the counter at once.
+        """
         if boot_id != self.boot_id:
             return None
-        return ((current_id - self.last_id) & MASK) + self.unsaid
+        return max(0, max(0, signed_difference(current_id, self.last_id)) + self.unsaid)

@@ -8,7 +8,7 @@ stream and the socket is opened again.
 from __future__ import annotations
 
 import asyncio
-import struct
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from kevmond.backoff import Backoff
@@ -16,7 +16,7 @@ from kevmond.capture.ledger import LossLedger
 from kevmond.capture.losses import LossWatch
 from kevmond.capture.position import KEY, Position
 from kevmond.capture.resync import Resync
-from kevmond.capture.socket import Opened, connect, vendor_names
+from kevmond.capture.socket import REPLAY, Batch, Opened, connect, vendor_names
 from kevmond.capture.start import first_words
 from kevmond.capture.statistics import CaptureStatistics
 from kevmond.clock import SystemClock
@@ -24,24 +24,16 @@ from kevmond.errors import KernelError
 from kevmond.events import own
 from kevmond.events.event import Context
 from kevmond.events.revive import decoder_for
-from kevmond.kernel import abi
-from kevmond.kernel.base import EndOfEvents, KernelFilter
+from kevmond.kernel.base import KernelFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kevmond.capture.settings import CaptureSettings
     from kevmond.clock import Clock
-    from kevmond.events.event import Record
     from kevmond.events.filters import EventFilter
     from kevmond.journal.journal import Journal
     from kevmond.kernel.base import Kernel
-
-_ID: Final = struct.Struct("<16xI")
-"""The id in a kern_event_msg (sys/kern_event.h)."""
-
-_THIRD_PARTIES: Final = 1000
-"""Vendor codes from here on are given out by kev_vendor_code_find."""
 
 _VENDOR_PAUSE_NS: Final = 10_000_000_000
 """A vendor that is not known is asked for no more often than this."""
@@ -87,12 +79,13 @@ class Capture:
         )
         self._resync = Resync(settings, self._say, clock=self._clock, log=self._log)
         self._opened: Opened | None = None
+        self._opened_ns = 0
         self._watched = -1
         self._drained = True
-        self._buffer = memoryview(bytearray(abi.READ_SIZE))
         self._heartbeat: asyncio.TimerHandle | None = None
         self._reopening: asyncio.Task[None] | None = None
-        self._vendors_asked_ns = 0
+        self._backoff: Backoff | None = None
+        self._vendors_from_ns = 0  # when vendors may be asked for again
         self._ahead_ns = 0  # how far the wall clock is ahead of the monotonic one
         self._errors = 0
         self._reopened = 0
@@ -107,30 +100,32 @@ class Capture:
         Raises KernelError if the very first socket cannot be opened.
         """
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ahead_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
-        before = Position.read(self._journal.state(KEY))
+        self._ahead_ns = self._clock.wall_ns() - self._now()
         opened = self._connect(None)
+        before = None if opened.recorded else Position.read(self._journal.state(KEY))
         for payload in first_words(
             self._kernel.name, opened, self._journal, filters=self._filters, before=before
         ):
             self._say(payload)
         self._remember()
-        # The state is taken after the filter was set and before anything is read, so that a
-        # change in between is at worst told twice.
-        await self._resync.first()
-        self._begin_reading()
+        try:
+            # The state is taken after the filter was set and before anything is read, so that a
+            # change in between is at worst told twice.
+            await self._resync.first()
+        except BaseException:
+            self._close()
+            raise
+        self._begin_reading(opened)
         self._beat()
 
     async def stop(self) -> None:
         """Read what was posted so far, say what was lost, and close."""
-        for each in (self._heartbeat, self._reopening):
-            if each is not None:
-                each.cancel()
-        if self._opened is not None:
-            self._settle()
-            self._close()
-        self._watch.report(force=True)
-        self._watch.stop()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.wait([self._reopening])
+        self._finish()
         self._resync.stop()
         self._remember()
 
@@ -144,24 +139,22 @@ class Capture:
             return
         opened.settings = settings
         try:
-            if opened.look_up_vendors(settings.vendors):
+            if opened.look_up_vendors():
                 self._set_context(opened)
-            opened.change_filter(opened.wanted_filter(filters), self._ledger, self._now())
+            self._narrow(opened)
         except KernelError as error:
             self._failed(error)
 
     def statistics(self) -> CaptureStatistics:
         """Figures since the start of this run."""
         opened = self._opened
-        if opened is not None:
-            self._last_filter = opened.kernel_filter
         return CaptureStatistics(
             totals=self._ledger.totals(),
             errors=self._errors,
             reopened=self._reopened,
             connected=opened is not None,
             receive_space=self._space,
-            kernel_filter=self._last_filter,
+            kernel_filter=self._last_filter if opened is None else opened.kernel_filter,
         )
 
     # ------------------------------------------------------------------ the hot path
@@ -171,53 +164,44 @@ class Capture:
         opened = self._opened
         if opened is None:
             return
-        ending = self._read_batch(opened)
+        ending = self._read(opened)
+        if ending is None:
+            return
         if isinstance(ending, BlockingIOError):
             self._ledger.drained(self._now())
-        elif isinstance(ending, EndOfEvents):
-            self._end()
         elif isinstance(ending, KernelError):
             self._failed(ending)
+        else:
+            self._end()
 
-    def _read_batch(self, opened: Opened) -> Exception | None:
+    def _read(self, opened: Opened) -> Exception | None:
         """Read and take at most a batch; return what ended it early, if anything did."""
-        recv_into, buffer = opened.sock.recv_into, self._buffer
-        recorded_ns = opened.sock.recorded_ns if self._kernel.name == "replay" else None
-        raws: list[bytes] = []
-        times: list[int | None] = []
-        append = raws.append
-        ending: Exception | None = None
-        try:
-            for _ in range(self.settings.batch_size):
-                append(bytes(buffer[: recv_into(buffer)]))
-                if recorded_ns is not None:
-                    times.append(recorded_ns())
-        except (BlockingIOError, InterruptedError, EndOfEvents, KernelError) as error:
-            ending = error
-        self._drained = isinstance(ending, BlockingIOError)
-        if raws:
-            self._take(raws, times, self._now(), opened)
+        batch = opened.read(self.settings.batch_size)
+        self._drained = isinstance(batch.ending, BlockingIOError)
+        if batch.raws:
+            self._take(opened, batch)
             self._watch.soon()
-        return ending
+        return batch.ending
 
-    def _take(
-        self, raws: list[bytes], times: list[int | None], now_ns: int, opened: Opened
-    ) -> None:
-        wall_ns = self._clock.wall_ns()
-        seq = self._journal.next_seq
-        make = self._decoder.record
-        if times:
+    def _take(self, opened: Opened, batch: Batch) -> None:
+        now_ns, wall_ns = self._now(), self._clock.wall_ns()
+        raws, times = batch.raws, batch.times
+        # Names before events, so that the first event of a vendor bears its name.
+        named = bool(self.settings.vendors) and self._meet_vendors(opened, raws, now_ns)
+        make, seq = self._decoder.record, self._journal.next_seq
+        if times is None:
+            records = [make(raw, seq=at, wall_ns=wall_ns) for at, raw in enumerate(raws, seq)]
+        else:
             records = [
                 make(raw, seq=at, wall_ns=wall_ns if found is None else found)
                 for at, (raw, found) in enumerate(zip(raws, times, strict=True), seq)
             ]
-        else:
-            records = [make(raw, seq=at, wall_ns=wall_ns) for at, raw in enumerate(raws, seq)]
         self._journal.append(records)
-        self._ledger.observe(_ids(raws), now_ns, opened.sock.last_event_id)
+        self._ledger.observe(batch.ids(), now_ns, opened.known_last_id)
         self._remember()
-        if self.settings.vendors:
-            self._meet_vendors(records, opened, now_ns)
+        if named:
+            with contextlib.suppress(KernelError):  # the next read tells what is wrong
+                self._narrow(opened)
         ahead_ns = wall_ns - now_ns
         if ahead_ns - self._ahead_ns > self.settings.wake_jump * 1e9:
             self._woke(ahead_ns)
@@ -233,7 +217,7 @@ class Capture:
             known_boot=known_boot,
             now_ns=self._now(),
         )
-        self._opened = opened
+        self._opened, self._opened_ns = opened, self._now()
         self._space = opened.sock.receive_space
         self._set_context(opened)
         return opened
@@ -250,12 +234,16 @@ class Capture:
         self._decoder = decoder_for(self.context)
         self._journal.set_context(self.context)
 
-    def _begin_reading(self) -> None:
-        if self._opened is not None:
-            self._watched = self._opened.sock.fileno()
-            asyncio.get_running_loop().add_reader(self._watched, self._readable)
+    def _begin_reading(self, opened: Opened) -> None:
+        self._watched = opened.sock.fileno()
+        asyncio.get_running_loop().add_reader(self._watched, self._readable)
+
+    def _narrow(self, opened: Opened) -> None:
+        """Ask the kernel for no more than what is wanted now."""
+        opened.change_filter(opened.wanted_filter(self._filters), self._ledger, self._now())
 
     def _close(self) -> None:
+        """Let go of the socket; what it still held, as far as it is known, is lost."""
         if self._watched >= 0:
             asyncio.get_running_loop().remove_reader(self._watched)
             self._watched = -1
@@ -263,88 +251,109 @@ class Capture:
             self._last_filter = self._opened.kernel_filter
             self._opened.sock.close()
             self._opened = None
+            self._ledger.closed()
+
+    def _finish(self) -> None:
+        """Read the socket to its end, close it, and say what was lost."""
+        if self._opened is not None:
+            self._settle(self._opened)
+            self._close()
+        self._watch.report(force=True)
+        self._watch.stop()
 
     def _end(self) -> None:
         """Take note that a recording has been read to its end."""
-        self._settle()
-        self._close()
-        self._watch.report(force=True)
-        self._watch.stop()
+        self._finish()
         if not self.finished.done():
             self.finished.set_result(None)
 
     def _failed(self, error: KernelError) -> None:
         """Say that the socket failed, let go of it, and set about opening it again."""
         self._errors += 1
+        if self._opened is not None:
+            with contextlib.suppress(KernelError):  # its last word, if it still has one
+                self._opened.read_counters(self._ledger)
         self._close()
-        self._ledger.closed()
         self._log.warning("the event socket failed", call=error.call, errno=error.symbol)
         self._say(
             own.Capture(state="error", call=error.call, symbol=error.symbol, detail=str(error))
         )
-        self._watch.report()
+        self._watch.report(force=True)
         if self._reopening is None or self._reopening.done():
             self._reopening = asyncio.get_running_loop().create_task(self._reopen(), name="reopen")
 
     async def _reopen(self) -> None:
-        backoff = Backoff(self.settings.reopen_initial, self.settings.reopen_maximum)
-        before = self.context.boot_id
+        backoff, before, attempts = self._waits(), self.context.boot_id, 0
         while self._opened is None:
             await asyncio.sleep(backoff.next())
+            attempts += 1
             try:
-                opened = self._connect(before)
-            except KernelError as error:
+                self._begin_reading(self._connect(before))
+            except Exception as error:  # noqa: BLE001 - whatever fails, the watch goes on
                 self._errors += 1
-                if backoff.failures == 1:  # the first one is said, the others counted
+                self._close()
+                if attempts == 1:  # the first one is said, the others counted
                     self._log.error("the event socket cannot be opened", error=str(error))
         self._reopened += 1
-        if opened.identity.boot_id != before:
+        if self.context.boot_id != before:
             self._say(own.Boot(previous_boot_id=before))
-        self._say(own.Capture(state="reopened", attempt=backoff.failures))
-        self._begin_reading()
+        self._say(own.Capture(state="reopened", attempt=attempts))
+        self._remember()
         self._watch.soon()
         self._resync.ask("reopened")
 
+    def _waits(self) -> Backoff:
+        """Return the waits of this outage; one that follows a short respite goes on with them.
+
+        A socket that opens well and fails at once would otherwise be opened again without end, and
+        each time be told of in the stream.
+        """
+        maximum = self.settings.reopen_maximum
+        if self._backoff is None or self._now() - self._opened_ns > maximum * 1e9:
+            self._backoff = Backoff(self.settings.reopen_initial, maximum)
+        return self._backoff
+
     # ------------------------------------------------------------------ accounts
 
-    def _check(self) -> None:
-        """Ask the kernel for the last id, read what there is, and let the ledger judge."""
-        if not self._drained:
-            self._readable()
-        opened = self._opened
-        if opened is None or not self._drained:
-            return  # messages wait, and what comes next tells more than the last id: look again
-        try:
-            now_ns = self._now()
-            self._ledger.posted_up_to(opened.sock.last_event_id(), now_ns)
-            if self._ledger.awaited:
-                self._readable()
-            if not self._ledger.ids_count:
-                opened.read_counters(self._ledger)
-        except KernelError as error:
-            self._failed(error)
+    def _check(self, *, counters: bool = False) -> None:
+        """Ask the kernel for the last id, then read what there is, and let the ledger judge.
 
-    def _settle(self) -> None:
-        """Read all that was posted up to now; what of it does not come is lost."""
+        In this order: what was posted up to that id is then read, or was dropped.  The kernel's
+        counters are asked for where ids prove nothing, and if the caller wants them.
+        """
         opened = self._opened
         if opened is None:
             return
         try:
+            if counters or not opened.ids_count:
+                opened.read_counters(self._ledger)
             last_id = opened.sock.last_event_id()
+        except KernelError as error:
+            self._failed(error)
+            return
+        self._readable()
+        if self._opened is opened and self._drained:
+            self._ledger.posted_up_to(last_id, self._now())
+        # Otherwise it failed, or messages wait, whose reading leads to the next check.
+
+    def _settle(self, opened: Opened) -> None:
+        """Read all that was posted up to now, however much comes while we do."""
+        last_id = self._ledger.last_id
+        with contextlib.suppress(KernelError):
             opened.read_counters(self._ledger)
-        except KernelError:
-            last_id = self._ledger.last_id
-        begun = self._ledger.totals().delivered
-        while True:
-            ended = self._read_batch(opened) is not None
-            if ended or self._ledger.totals().delivered - begun > _DRAIN_AT_STOP:
+            last_id = opened.sock.last_event_id()
+        for _ in range(_DRAIN_AT_STOP // self.settings.batch_size + 1):
+            if self._read(opened) is not None:
                 break
-        now_ns = self._now()
-        self._ledger.posted_up_to(last_id, now_ns)
-        self._ledger.drained(now_ns + self._ledger.age_ns)
+        self._ledger.posted_up_to(last_id, self._now())
 
     def _remember(self) -> None:
-        """Keep how far we are, lasting together with the records appended just now."""
+        """Keep how far we are, lasting together with the records appended just now.
+
+        A recording's ids are not this kernel's: where that was left off stays as it is.
+        """
+        if self._kernel.name == REPLAY or not self.context.boot_id:
+            return
         ledger = self._ledger
         position = Position(
             self.context.boot_id, ledger.last_id, ledger.unsaid, self._clock.wall_ns()
@@ -367,20 +376,19 @@ class Capture:
         if isinstance(payload, own.Loss):
             self._remember()
 
-    def _meet_vendors(self, records: Sequence[Record], opened: Opened, now_ns: int) -> None:
-        """Ask for the vendors' codes again when an unknown third party speaks."""
-        if now_ns - self._vendors_asked_ns < _VENDOR_PAUSE_NS or all(
-            (event := record.event).vendor_name is not None or (event.vendor or 0) < _THIRD_PARTIES
-            for record in records
-        ):
-            return
-        self._vendors_asked_ns = now_ns
+    def _meet_vendors(self, opened: Opened, raws: Sequence[bytes], now_ns: int) -> bool:
+        """Ask for names' codes again when a stranger speaks; tell whether a code was found."""
+        if now_ns < self._vendors_from_ns or not opened.hears_strangers(raws):
+            return False
+        self._vendors_from_ns = now_ns + _VENDOR_PAUSE_NS
         try:
-            if opened.look_up_vendors(self.settings.vendors):
-                self._set_context(opened)
-                opened.change_filter(opened.wanted_filter(self._filters), self._ledger, now_ns)
+            found = opened.look_up_vendors()
         except KernelError as error:
             self._log.warning("vendors cannot be looked up", error=str(error))
+            return False
+        if found:
+            self._set_context(opened)
+        return found
 
     # ------------------------------------------------------------------ the heartbeat
 
@@ -394,13 +402,10 @@ class Capture:
         if ahead_ns - self._ahead_ns > self.settings.wake_jump * 1e9:
             self._woke(ahead_ns)
         self._ahead_ns = ahead_ns
-        opened = self._opened
-        if opened is not None:
-            try:
-                opened.read_counters(self._ledger)
-            except KernelError as error:
-                self._failed(error)
-        self._check()
+        last_id = self._ledger.last_id
+        self._check(counters=True)
+        if not self._ledger.ids_count and self._ledger.last_id != last_id:
+            self._remember()  # others' events go by unread, and are not missed
         self._watch.report()
         if self._ledger.awaited:
             self._watch.soon()
@@ -414,15 +419,6 @@ class Capture:
 
     def _now(self) -> int:
         return self._clock.monotonic_ns()
-
-
-def _ids(raws: list[bytes]) -> list[int | None]:
-    """Return the kernel's id of each message, None for one too short to have it."""
-    unpack = _ID.unpack_from
-    try:
-        return [unpack(raw)[0] for raw in raws]
-    except struct.error:
-        return [unpack(raw)[0] if len(raw) >= _ID.size else None for raw in raws]
 
 
 class _Silent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kevmond.capture import snapshot
 from kevmond.events import own
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from kevmond.events.own import InterfaceState
 
     Take = Callable[[], Mapping[str, InterfaceState]]
+
+_RETRY_S: Final = 0.2
+"""Until it is looked whether a comparison that still runs has ended."""
 
 
 class Resync:
@@ -58,10 +61,8 @@ class Resync:
 
         What is asked while a comparison waits or runs is covered by that comparison or the next.
         """
-        if not self.settings.snapshot or self._timer is not None:
-            return
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._wait(), self._begin, cause)
+        if self.settings.snapshot and self._timer is None:
+            self._ask(cause, self._wait())
 
     def stop(self) -> None:
         """Let go of timer and task."""
@@ -71,6 +72,9 @@ class Resync:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+    def _ask(self, cause: str, delay: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay, self._begin, cause)
 
     def _wait(self) -> float:
         if self._last_ns is None:
@@ -82,7 +86,7 @@ class Resync:
         self._timer = None
         if self._task is not None and not self._task.done():
             # The running one may have looked before what is asked about happened.
-            self.ask(cause)
+            self._ask(cause, max(_RETRY_S, self._wait()))
             return
         self._task = asyncio.get_running_loop().create_task(self._compare(cause), name="resync")
 

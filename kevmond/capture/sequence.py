@@ -2,8 +2,9 @@
 
 Mirrors the `id` of struct kern_event_msg (sys/kern_event.h): one u32 counter for the whole
 machine, raised once for every event posted, without a lock.  So two posters at once may give one
-id twice or deliver ids out of order, and the counter wraps; differences are taken as signed.
-Inside, ids are unwrapped to plain integers that only grow.
+id twice - the counter is then raised once for both, and no id is missing - or deliver ids out of
+order, and the counter wraps; differences are taken as signed.  Inside, ids are unwrapped to plain
+integers that only grow.
 
 At every moment  `posted == delivered + lost + awaited`,  exactly.
 """
@@ -22,7 +23,7 @@ MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 _GAPS_AWAITED: Final = 512
 _GAPS_REMEMBERED: Final = 256
-_BLIND_LEAP: Final = 1 << 20
+BLIND_LEAP: Final = 1 << 20
 """The widest gap that is believed where SIOCGKEVID cannot be asked."""
 
 
@@ -66,7 +67,6 @@ class IdSequence:
 
     __slots__ = (
         "_age_ns",
-        "_answered",
         "_awaited",
         "_base",
         "_declared",
@@ -75,7 +75,7 @@ class IdSequence:
         "_highest",
         "_outside",
         "_remembered",
-        "_unplaced",
+        "_skipped",
         "_window",
         "delivered",
         "duplicates",
@@ -94,8 +94,7 @@ class IdSequence:
         self._outside = 0  # ids up to the frontier that were never ours to read
         self._declared = 0  # ids declared lost and not come since
         self._excused = 0  # of those, how many are set against a stray
-        self._answered = 0  # ids never missed, because the message next to them bore another's
-        self._unplaced = 0  # messages since the last one in order whose id was read before
+        self._skipped = (base + 1, base)  # the last ids left out, first to last
         self._awaited: list[Gap] = []  # ascending, disjoint
         self._remembered: deque[tuple[int, int]] = deque(maxlen=_GAPS_REMEMBERED)
         self.delivered = 0
@@ -106,7 +105,7 @@ class IdSequence:
         self.reordered = 0
         """Messages that came behind a later one and in time."""
         self.strays = 0
-        """Messages with no id or one that the kernel cannot have given: their own id is missing."""
+        """Messages without an id that the kernel can have given them: their own id is missing."""
         self.fresh: deque[LostRange] = deque(maxlen=_GAPS_REMEMBERED)
         """Ranges declared lost since the owner last emptied this; of very many, the newest."""
 
@@ -136,14 +135,14 @@ class IdSequence:
     def posted(self) -> int:
         """Events posted to us since the beginning."""
         ids = self._frontier - self._base - self._outside
-        return ids + self.duplicates + self.strays - self._excused - self._answered
+        return ids + self.duplicates + self.strays - self._excused
 
     # -- what is told ---------------------------------------------------------------------------
 
     def observe(
         self, ids: Sequence[int | None], now_ns: int, kernel_last: Callable[[], int | None]
     ) -> None:
-        """Take the ids of a batch, in the order read; None for a message too short to have one.
+        """Take the ids of a batch, in the order read; None for a message that has none to trust.
 
         `kernel_last` answers SIOCGKEVID; it is asked at most once, and only if an id leaps.
         """
@@ -152,9 +151,8 @@ class IdSequence:
         if ids == list(range(following, following + count)):
             self._frontier += count
             self._highest = self._frontier
-            self._unplaced = 0
             self.delivered += count
-        else:
+        elif not self._fill_in_order(ids):
             self._observe_one_by_one(ids, now_ns, kernel_last)
         if self._awaited:
             self._settle(now_ns, drained=False)
@@ -167,9 +165,17 @@ class IdSequence:
             self._frontier += ahead
 
     def skip(self, last_id: int) -> None:
-        """Leave out everything posted up to `last_id`: it was not ours to read."""
+        """Leave out everything posted up to `last_id`: it was not all ours to read.
+
+        What is read of it nevertheless, because it was queued, counts as posted to us after all.
+        """
         ahead = signed_difference(last_id, self._frontier & MASK)
         if ahead > 0:
+            first, last = self._skipped
+            self._skipped = (
+                first if last == self._frontier else self._frontier + 1,
+                self._frontier + ahead,
+            )
             self._frontier += ahead
             self._outside += ahead
 
@@ -186,6 +192,26 @@ class IdSequence:
             self._declare(gap)
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _fill_in_order(self, ids: Sequence[int | None]) -> bool:
+        """Take a whole batch that goes on where the oldest gap begins, if it does.
+
+        That is a queue being read whose last id is known already: the common case in a long burst.
+        """
+        if not self._awaited:
+            return False
+        gap, count = self._awaited[0], len(ids)
+        begin = gap.first & MASK
+        if not self._highest < gap.first or count > len(gap):
+            return False
+        if ids != list(range(begin, begin + count)):
+            return False
+        gap.first += count
+        self._highest = gap.first - 1
+        self.delivered += count
+        if not len(gap):
+            del self._awaited[0]
+        return True
 
     def _observe_one_by_one(
         self, ids: Sequence[int | None], now_ns: int, kernel_last: Callable[[], int | None]
@@ -210,12 +236,11 @@ class IdSequence:
                 self._await(self._frontier + 1, self._frontier + ahead - 1, now_ns)
             self._frontier += ahead
             self._highest = self._frontier
-            self._unplaced = 0
 
     @staticmethod
     def _credible(kernel_id: int, ahead: int, limit: int | None) -> bool:
         if limit is None:
-            return ahead <= _BLIND_LEAP
+            return ahead <= BLIND_LEAP
         return signed_difference(kernel_id, limit) <= 0
 
     def _place(self, position: int, now_ns: int) -> None:
@@ -229,16 +254,16 @@ class IdSequence:
             self._fill(index, position, now_ns)
         elif self._recall(position):
             self.late += 1
+        elif self._skipped[0] <= position <= self._skipped[1]:
+            self._outside -= 1
         else:
             self.duplicates += 1
-            self._unplaced += 1
 
     def _fill(self, index: int, position: int, now_ns: int) -> None:
         gap = self._awaited[index]
         parts: list[Gap] = []
-        first = gap.first + self._answer(position - gap.first)
-        if first < position:  # only now has something later come, so only now does it age
-            parts.append(Gap(first, position - 1, now_ns, self.delivered, gap.unsure))
+        if gap.first < position:  # only now has something later come, so only now does it age
+            parts.append(Gap(gap.first, position - 1, now_ns, self.delivered, gap.unsure))
         if position < gap.last:
             parts.append(Gap(position + 1, gap.last, gap.noted_ns, gap.noted_count, gap.unsure))
         self._awaited[index : index + 1] = parts
@@ -258,22 +283,9 @@ class IdSequence:
         return False
 
     def _await(self, first: int, last: int, now_ns: int, *, unsure: bool = False) -> None:
-        first += self._answer(last - first + 1)
-        if first > last:
-            return
         self._awaited.append(Gap(first, last, now_ns, self.delivered, unsure))
         if len(self._awaited) > _GAPS_AWAITED:
             self._declare(self._awaited.pop(0))
-
-    def _answer(self, missing: int) -> int:
-        """Return how many of the ids missing here belong to messages just read.
-
-        Such a message bore the id of another; where it stands in the order, its own is missing.
-        """
-        answered = min(missing, self._unplaced)
-        self._unplaced = 0
-        self._answered += answered
-        return answered
 
     def _settle(self, now_ns: int, *, drained: bool) -> None:
         still: list[Gap] = []
@@ -290,11 +302,7 @@ class IdSequence:
         if gap.unsure:
             self._outside += len(gap)
             return
-        if gap.last > self._highest:
-            gap.first += self._answer(len(gap))
         size = len(gap)
-        if not size:
-            return
         self._declared += size
         self._remembered.append((gap.first, gap.last))
         # a stray was posted too, and one of the ids that are missing is really its own

@@ -186,11 +186,9 @@ class Record:
             event = self._event = self._decoder.event(self.body, seq=self.seq, time=time)
             _decoded.append(self)
             if len(_decoded) > DECODED_KEPT:
-                _decoded.popleft()._forget()  # noqa: SLF001 - a record of the same kind
+                oldest = _decoded.popleft()
+                oldest._event = oldest._line = None  # noqa: SLF001 - a record like this one
         return event
-
-    def _forget(self) -> None:
-        self._event = self._line = None
 
     @property
     def line(self) -> bytes:

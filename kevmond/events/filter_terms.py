@@ -136,6 +136,24 @@ def severities(text: str) -> frozenset[str]:
     return frozenset(_LEVELS) if level == "*" else frozenset({level})
 
 
+def levels(values: tuple[Value, ...]) -> frozenset[str]:
+    """Return the levels that a term lets through; ValueError if none.
+
+    Thresholds hold together, so that two of them are a range; levels that are named add to it.
+    """
+    plain = [value.text for value in values if not value.negated]
+    limits = [severities(text) for text in plain if _threshold(text)[0]]
+    named = [severities(text) for text in plain if not _threshold(text)[0]]
+    wanted = frozenset(_LEVELS)
+    if plain:
+        wanted = wanted.intersection(*limits) if limits else frozenset[str]()
+        wanted = wanted.union(*named)
+    allowed = wanted.difference(*(severities(value.text) for value in values if value.negated))
+    if not allowed:
+        raise ValueError(f"severity: no event has all of {', '.join(map(str, values))}")
+    return allowed
+
+
 # -- tests -------------------------------------------------------------------------------------
 
 
@@ -161,11 +179,7 @@ def compile_term(key: str, values: tuple[Value, ...]) -> Callable[[int | None, s
 
 
 def _compile_severity(values: tuple[Value, ...]) -> Callable[[int | None, str | None], bool]:
-    wanted: set[str] = set()
-    unwanted: set[str] = set()
-    for value in values:
-        (unwanted if value.negated else wanted).update(severities(value.text))
-    allowed = frozenset((wanted or set(_LEVELS)) - unwanted)
+    allowed = levels(values)
 
     def test(number: int | None, text: str | None) -> bool:
         del number

@@ -32,7 +32,7 @@ from pydantic import (
 from kevmond.errors import FilterError
 from kevmond.events.filter_cover import EVERYTHING, Triple, cover, is_own_only, is_own_type, join
 from kevmond.events.filter_names import checked, never
-from kevmond.events.filter_terms import OWN_PREFIX, Value, compile_term, read_value, unknown
+from kevmond.events.filter_terms import OWN_PREFIX, Value, compile_term, levels, read_value, unknown
 from kevmond.kernel.base import KernelFilter
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class Rule(BaseModel):
             if given is not None:
                 values = tuple(read_value(key, one) for one in given)
                 self._terms[key] = tuple(checked(key, value) for value in values)
+        if "severity" in self._terms:
+            levels(self._terms["severity"])
         if not is_own_only(self._terms) and not cover(self._terms, _NO_CODES):
             raise never(self._terms)
         return self

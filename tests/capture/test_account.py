@@ -7,6 +7,7 @@ import pytest
 from kevmond import stories
 from kevmond.capture.reader import Capture
 from kevmond.capture.settings import CaptureSettings
+from kevmond.errors import KernelError
 from kevmond.events.filters import EventFilter
 from kevmond.journal.journal import Journal
 from kevmond.journal.settings import JournalSettings
@@ -245,3 +246,26 @@ async def test_at_rest_nothing_but_the_heartbeat_is_due(tmp_path):
         assert capture._resync._timer is None
         left = capture._heartbeat.when() - asyncio.get_running_loop().time()
         assert 50 < left < 61
+
+
+async def test_reopening_goes_on_whatever_fails(tmp_path, monkeypatch):
+    """Neither a kernel that refuses nor an error nobody foresaw ends the watch."""
+    kernel = SimulatedKernel()
+    opened = kernel.open_event_socket
+    failures = iter([KernelError("socket", "ENOBUFS"), RuntimeError("unforeseen")])
+
+    def failing(space):
+        error = next(failures, None)
+        if error is not None:
+            raise error
+        return opened(space)
+
+    async with Run(kernel, tmp_path) as run:
+        monkeypatch.setattr(kernel, "open_event_socket", failing)
+        run.capture._opened.sock.fail_next_read("EIO")
+        kernel.post(*LINK_ON)
+        await run.wait_for(lambda: len(run.of("kevmond.capture")) == 2)
+        kernel.post(*LINK_ON)
+        await run.wait_for(lambda: run.delivered == 1 and run.lost == 1)
+    assert run.of("kevmond.capture")[1].payload.attempt == 3
+    assert run.capture.statistics().errors == 3

@@ -142,6 +142,35 @@ def test_opened_filter_begins_the_proof_by_ids(ledger):
     assert (totals.delivered, totals.lost) == (3, 1)
 
 
+def test_drops_proved_by_ids_are_not_counted_by_the_counter_too(ledger):
+    """What the socket's counter says of the time before the filter was narrowed is known."""
+    ledger.observe([1, 8], 0, lambda: 8)
+    ledger.counters(6, statistics(fullsock=6))
+    ledger.filter_changed(8, 8, 0, ids_count=False)
+    ledger.drained(SECOND)
+    ledger.counters(7, statistics(fullsock=7))
+    totals = ledger.totals()
+    assert (totals.lost, totals.socket_dropped) == (7, 7)
+
+
+def test_impossible_id_under_a_narrow_filter_moves_nothing():
+    """The highest id known is what a next run counts from: nonsense does not raise it."""
+    ledger = LossLedger()
+    ledger.opened(100, 100, 0, ids_count=False, new_boot=True)
+    ledger.observe([105, 1 << 30, None], 0, nobody)
+    assert ledger.last_id == 105
+    assert ledger.totals().delivered == 3
+
+
+def test_reopening_with_an_open_filter_after_a_narrow_one_is_no_loss(ledger):
+    """What was posted while the other filter ended was perhaps not ours."""
+    ledger.filter_changed(0, 0, 0, ids_count=False)
+    ledger.closed()
+    ledger.opened(5, 6, 0, ids_count=True, new_boot=False)
+    ledger.drained(SECOND)
+    assert ledger.totals().lost == 0
+
+
 def test_events_at_the_moment_of_opening_are_not_called_lost():
     """An event posted while the first filter was being set may have been too early for it."""
     ledger = LossLedger()

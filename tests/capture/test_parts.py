@@ -41,6 +41,12 @@ def test_missed_is_told_by_the_ids_of_one_boot(last, now, unsaid, missed):
     assert Position("boot", last, unsaid, 0).missed("boot", now) == missed
 
 
+def test_id_that_went_back_is_nothing_missed():
+    """Two posters at once may set the counter back a little: that is not four billion events."""
+    assert Position("boot", 10, 0, 0).missed("boot", 9) == 0
+    assert Position("boot", 10, 2, 0).missed("boot", 9) == 2
+
+
 def test_missed_over_a_boot_cannot_be_known():
     """Ids of another boot say nothing."""
     assert Position("boot", 10, 0, 0).missed("other", 17) is None
@@ -227,6 +233,25 @@ async def test_system_that_hangs_is_not_waited_for(resync):
     await made.first()
     assert made._log.said[0][0] == "the system did not tell its interfaces in time"
     released.set()
+
+
+async def test_asked_during_a_look_is_another_look_after_it(resync):
+    """What is asked while the system is being asked is neither forgotten nor pressed for."""
+    asked, released = [], threading.Event()
+
+    def take():
+        asked.append(1)
+        released.wait(10)
+        return {}
+
+    made = resync(take, resync_interval=0.001)
+    made._begin("loss")
+    made._begin("wake")
+    left = made._timer.when() - asyncio.get_running_loop().time()
+    released.set()
+    causes = [(await asyncio.wait_for(made.said.get(), 10))[0].cause for _ in range(2)]
+    assert left > 0.1
+    assert (causes, len(asked)) == (["loss", "wake"], 2)
 
 
 async def test_snapshots_can_be_switched_off(resync):

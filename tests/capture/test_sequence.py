@@ -87,6 +87,14 @@ def test_two_events_with_one_id_are_two_events(ids):
     assert balanced(ids)
 
 
+def test_doubled_id_hides_no_loss_behind_it(ids):
+    """Two events that got one id leave none missing: a gap right behind them is a loss."""
+    ids.observe([11, 11, 13], 0, nobody)
+    settle(ids)
+    assert (ids.delivered, ids.duplicates, ids.lost) == (3, 1, 1)
+    assert balanced(ids)
+
+
 def test_end_of_a_burst_is_seen_by_asking_the_kernel(ids):
     """SIOCGKEVID tells of events behind the last one read; that range is marked as the end."""
     ids.observe([11], 0, nobody)
@@ -134,6 +142,23 @@ def test_what_was_not_ours_is_left_out(ids):
     assert (ids.posted, ids.lost) == (1, 0)
 
 
+def test_what_was_queued_before_ids_counted_hides_no_loss(ids):
+    """Events left out that are read after all are ours, and neither doubled ids nor an excuse."""
+    ids.skip(20)
+    ids.observe([17, 18, 20], 0, nobody)
+    ids.observe([24], 0, nobody)
+    settle(ids)
+    assert (ids.posted, ids.delivered, ids.duplicates, ids.lost) == (7, 4, 0, 3)
+
+
+def test_message_without_an_id_accounts_for_one_that_is_missing(ids):
+    """Nonsense was posted too: the id that it should have borne is not lost, the others are."""
+    ids.observe([11, None, 14], 0, nobody)
+    settle(ids)
+    assert (ids.delivered, ids.strays, ids.lost) == (3, 1, 1)
+    assert balanced(ids)
+
+
 @st.composite
 def histories(draw):
     """Make ids as a kernel posts them, some dropped, some swapped with a neighbour, and the start.
@@ -168,3 +193,25 @@ def test_account_is_exact_whatever_is_dropped_or_swapped(history, sizes, asked_e
     settle(ids)
     assert balanced(ids)
     assert (ids.delivered, ids.lost, ids.posted) == (len(read), dropped, posted)
+
+
+@given(st.integers(1, 40), st.lists(st.integers(1, 9), max_size=20), st.integers(0, 40))
+def test_batches_that_fill_a_gap_in_order_count_like_single_ids(posted, sizes, start):
+    """Reading a queue behind its known last id, in batches or one by one, gives one account."""
+    whole, single = (IdSequence(WRAP - start, age_ns=AGE, window=1000) for _ in range(2))
+    for ids in (whole, single):
+        ids.expect((WRAP - start + posted) & WRAP, 0)
+    todo = [(WRAP - start + 1 + at) & WRAP for at in range(posted)]
+    for size in sizes:
+        batch, todo = todo[:size], todo[size:]
+        whole.observe(batch, 0, nobody)
+        for number in batch:
+            single.observe([number], 0, nobody)
+    for ids in (whole, single):
+        settle(ids)
+    assert (whole.posted, whole.delivered, whole.lost) == (
+        single.posted,
+        single.delivered,
+        single.lost,
+    )
+    assert balanced(whole)
