@@ -90,12 +90,16 @@ class _Counter:
 
     total: int = 0
     seen: int | None = None
+    answers: bool = False
+    """Whether the last reading could be taken."""
 
     def rebase(self, value: int | None) -> None:
         self.seen = value
+        self.answers = value is not None
 
     def read(self, value: int | None) -> int:
         """Take a reading; return the increase."""
+        self.answers = value is not None
         if value is None:
             return 0
         increase = max(0, value - self.seen) if self.seen is not None else 0
@@ -139,6 +143,12 @@ class LossLedger:
     _said: _Reported = field(default_factory=_Reported, init=False)
 
     # -- what is told ---------------------------------------------------------------------------
+
+    def configure(self, *, report_every_ns: int, age_ns: int, window: int) -> None:
+        """Take other bounds, at once: what is awaited is judged by them too."""
+        self.report_every_ns, self.age_ns, self.window = report_every_ns, age_ns, window
+        if self._ids is not None:
+            self._ids.configure(age_ns=age_ns, window=window)
 
     def opened(
         self, before: int, after: int, now_ns: int, *, ids_count: bool, new_boot: bool
@@ -351,7 +361,7 @@ class LossLedger:
     def _proof(self) -> Basis:
         if self._open:
             return Basis.IDS
-        return Basis.SYSTEM if self._socket.seen is None else Basis.SOCKET
+        return Basis.SOCKET if self._socket.answers else Basis.SYSTEM
 
     def _basis(self, ranges: tuple[LostRange, ...]) -> Basis:
         if not ranges:

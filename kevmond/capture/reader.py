@@ -134,6 +134,11 @@ class Capture:
         self.settings = self._resync.settings = settings
         self._filters = filters
         self._configure_ledger()
+        if self._heartbeat is not None:  # timers that run already keep no old interval
+            self._heartbeat.cancel()
+            self._beat()
+        self._watch.stop()
+        self._watch.soon()
         opened = self._opened
         if opened is None:
             return
@@ -361,9 +366,12 @@ class Capture:
         self._journal.set_state(KEY, position.text())
 
     def _configure_ledger(self) -> None:
-        self._ledger.report_every_ns = int(self.settings.loss_report_interval * 1e9)
-        self._ledger.age_ns = int(self.settings.loss_age * 1e9)
-        self._ledger.window = self.settings.loss_window
+        settings = self.settings
+        self._ledger.configure(
+            report_every_ns=int(settings.loss_report_interval * 1e9),
+            age_ns=int(settings.loss_age * 1e9),
+            window=settings.loss_window,
+        )
 
     # ------------------------------------------------------------------ what is said
 

@@ -139,6 +139,10 @@ class IdSequence:
 
     # -- what is told ---------------------------------------------------------------------------
 
+    def configure(self, *, age_ns: int, window: int) -> None:
+        """Take other bounds for what is awaited."""
+        self._age_ns, self._window = age_ns, window
+
     def observe(
         self, ids: Sequence[int | None], now_ns: int, kernel_last: Callable[[], int | None]
     ) -> None:

@@ -187,3 +187,24 @@ def test_unsaid_is_what_no_record_tells_yet(ledger):
     assert ledger.unsaid == 1
     ledger.report(SECOND)
     assert ledger.unsaid == 0
+
+
+def test_changed_bounds_hold_for_what_is_awaited_already(ledger):
+    """A reload that shortens the patience does not leave a missing id to the old one."""
+    ledger.configure(report_every_ns=0, age_ns=100 * SECOND, window=1000)
+    ledger.posted_up_to(3, 0)
+    ledger.drained(SECOND)
+    assert ledger.totals().awaited == 3
+    ledger.configure(report_every_ns=0, age_ns=SECOND // 2, window=1000)
+    ledger.drained(2 * SECOND)
+    assert ledger.totals().lost == 3
+
+
+def test_counter_that_falls_silent_leaves_the_hint_of_the_system():
+    """Once the socket's own counter cannot be read any more, the system's is told again."""
+    ledger = LossLedger()
+    ledger.opened(0, 0, 0, ids_count=False, new_boot=True)
+    ledger.baseline(0, statistics())
+    ledger.counters(None, statistics(fullsock=3))
+    report = ledger.report(SECOND)
+    assert (report.lost, report.system_dropped, report.basis) == (0, 3, Basis.SYSTEM)
