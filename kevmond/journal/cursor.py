@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kevmond.errors import JournalError
+from kevmond.journal import trouble
 from kevmond.journal.reader import Damage, Source
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ REVIVE_AT_ONCE: Final = 256
 """Most records decoded before the loop gets its turn, however many are asked for."""
 RETRY_FIRST: Final = 0.5
 RETRY_MOST: Final = 30.0
+RETRY_SAID: Final = 4.0
+"""A wait longer than this between two attempts to read is not made: the consumer is told."""
 """Seconds between attempts to read from a disk that fails."""
 READ_NOW_TIMEOUT: Final = 5.0
 
@@ -93,9 +96,13 @@ class Cursor:
         while True:
             try:
                 records = await self.available(limit)
-            except (sqlite3.Error, OSError):
-                # A disk that cannot be read is no reason to give records up: the owner's thread
-                # finds out what it means, and until then they wait.
+            except (sqlite3.Error, OSError) as error:
+                # A disk that cannot be read is no reason to give records up: they wait.  If that
+                # lasts the consumer is told, who says it and reads again.
+                if delay > RETRY_SAID:
+                    raise JournalError(
+                        f"the journal cannot be read ({trouble.describe(error)}); records wait"
+                    ) from error
                 await self._wait(delay)
                 delay = min(delay * 2, RETRY_MOST)
                 continue

@@ -335,7 +335,11 @@ class Pipeline:
 
     def _lose(self, first: int, last: int, chunk: Chunk) -> None:
         self._view.lose(chunk)
-        self._lost.append((first, last))
+        lost = self._lost
+        if lost and lost[-1][1] + 1 == first and len(lost) not in self._begun.values():
+            lost[-1] = (lost[-1][0], last)  # a long outage is one range, not one for every chunk
+        else:
+            lost.append((first, last))
         self.count_lost(
             chunk.count,
             "the oldest of those that waited for the disk; free space on its volume, or raise "

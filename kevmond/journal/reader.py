@@ -203,7 +203,7 @@ class Source:
 
     def _row_of(self, seq: int) -> int:
         """Key of the row that may hold this position."""
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with _PassingOverDamage():
             key = self._db.execute(
                 "SELECT max(first_seq) FROM batches WHERE first_seq <= ?", (seq,)
             ).fetchone()[0]
@@ -215,7 +215,7 @@ class Source:
         """Find out how far an unreadable place goes: one body, or a page of the tree and more."""
         probe, step = at, 512
         while probe <= last:
-            with contextlib.suppress(sqlite3.DatabaseError):
+            with _PassingOverDamage():
                 keys = self._db.execute(_KEYS, (probe,)).fetchone()
                 if keys is None:
                     break
@@ -229,7 +229,7 @@ class Source:
     def _bounded(self, first: Any, row_last: Any, last: int, reason: str) -> Damage:
         """Positions of a damaged row, whose own columns are not to be trusted."""
         end = row_last if isinstance(row_last, int) else first
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with _PassingOverDamage():
             following = self._db.execute(_KEYS, (first + 1,)).fetchone()
             if following is not None:
                 end = min(end, following[0] - 1)
@@ -245,3 +245,13 @@ class Source:
                 found = Context(host="", boot_id="")
             self._contexts[identity] = found
         return found
+
+
+class _PassingOverDamage:
+    """Goes on where the database is damaged; a disk that does not answer just now is no damage."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, sqlite3.DatabaseError) and trouble.damaged(error)

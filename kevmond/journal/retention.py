@@ -6,6 +6,7 @@ still wants them.  Looked at when something is written and only then: no timer o
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class Retention:
             excess = self.used_bytes - goal
             delete_to = None
             rows = store.oldest(256)
-            for first, last, last_ns, size in rows:
+            # A row stamped in the future by a wrong clock is as old as what was written after it.
+            stamps = accumulate((row[2] for row in reversed(rows)), min)
+            ages = list(stamps)[::-1]
+            for (first, last, _, size), last_ns in zip(rows, ages, strict=True):
                 aged = last_ns < cutoff_ns and (floor is None or last <= floor)
                 if not aged and excess <= 0:
                     break

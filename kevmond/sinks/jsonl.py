@@ -108,8 +108,7 @@ class JsonlSink:
 
     async def aclose(self) -> None:
         """Let go of all files; compression that is not finished is done by the next start."""
-        await self._worker.run(self._file.close)
-        self._worker.stop()
+        await self._worker.end(self._file.close)
 
     def _do(self, job: Callable[..., T], *args: Any) -> T:
         try:

@@ -91,8 +91,7 @@ class LogSink:
 
     async def aclose(self) -> None:
         """Let go of the stream or the socket."""
-        await self._worker.run(self._out.close)
-        self._worker.stop()
+        await self._worker.end(self._out.close)
 
 
 # ---------------------------------------------------------------------- structlog

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-_Job = tuple["asyncio.Future[Any]", "Callable[..., Any]", tuple[Any, ...]]
+_Job = tuple["asyncio.Future[Any] | None", "Callable[..., Any]", tuple[Any, ...]]
 
 
 class Worker:
@@ -52,9 +52,23 @@ class Worker:
         self._jobs.put((future, job, args))
         return await future
 
-    def stop(self) -> None:
-        """Let the thread end after the job it is at; `run` starts a new one."""
+    async def end(self, job: Callable[[], object]) -> None:
+        """Run a last job and let the thread end; even if a job hangs, it is run behind that.
+
+        Whoever waits for this may stop waiting: what the job lets go of is let go of all the same.
+        """
+        try:
+            await self.run(job)
+        except asyncio.CancelledError:
+            self.stop(job)
+            raise
+        self.stop()
+
+    def stop(self, last: Callable[[], object] | None = None) -> None:
+        """Let the thread end after the job it is at, and after `last`; `run` starts a new one."""
         if self._thread is not None:
+            if last is not None:
+                self._jobs.put((None, last, ()))
             self._jobs.put(None)
             self._thread = None
             self._jobs = SimpleQueue()
@@ -72,6 +86,8 @@ class Worker:
                 if isinstance(caught, StopIteration) or not isinstance(caught, Exception):
                     # A future refuses the first, and the others would end the event loop.
                     error = RuntimeError(f"{type(caught).__name__} in a sink: {caught}")
+            if future is None:  # nobody waits for it
+                continue
             loop = future.get_loop()
             try:
                 loop.call_soon_threadsafe(self._finish, future, result, error)

@@ -192,3 +192,15 @@ async def test_a_clock_that_jumps_takes_nothing_unacknowledged(journals, kit, cl
     assert len(await kit.read_to(cursor, 200)) == 200
     assert cursor.missed == 0
     await asyncio.sleep(0)
+
+
+async def test_row_stamped_in_the_future_keeps_nothing_behind_it(journals, kit, clock):
+    """A clock that was wrong once does not stop retention by age until that date."""
+    journal = journals(max_age=3600)
+    journal.append(kit.records(1, 50, wall_ns=clock.wall + 365 * 24 * kit.HOUR))
+    await kit.settled(journal)
+    await fill(journal, kit, 51, 100)
+    clock.pass_time(2 * kit.HOUR)
+    journal.append(kit.records(101, 110, wall_ns=clock.wall))
+    await kit.settled(journal)
+    assert journal.statistics().oldest_seq == 101

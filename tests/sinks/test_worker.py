@@ -98,3 +98,16 @@ print("ended")
         [sys.executable, "-c", program], timeout=60, capture_output=True, check=True, text=True
     )
     assert done.stdout == "ended\n"
+
+
+async def test_last_job_runs_even_behind_one_that_hangs(worker):
+    """Whoever stops waiting for the end has the last job done all the same, once it can be."""
+    hangs, ended = threading.Event(), threading.Event()
+    waiting = asyncio.get_running_loop().create_task(worker.run(hangs.wait))
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(worker.end(ended.set), 0.01)
+    assert not ended.is_set()
+    hangs.set()
+    assert await asyncio.to_thread(ended.wait, 20)
+    await waiting
