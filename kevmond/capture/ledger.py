@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from kevmond.kernel.base import KernelStatistics
 
 SECOND: Final = 1_000_000_000
-_RANGES_TOLD: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,8 @@ class Basis(StrEnum):
     SOCKET = "socket-counter"
     """The kernel's counter of what our own socket had no space for."""
     SYSTEM = "system-counter"
-    """Nothing: only that some listener of the machine lost something.  `lost` is 0."""
+    """Nothing of ours: counters of the whole machine, in which other listeners' losses and what
+    the kernel could post to nobody are told.  `lost` and `late` are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class LossReport:
     basis: Basis
     """What proves it."""
     ranges: tuple[LostRange, ...]
-    """Ids lost, the newest 16 ranges at most; none where ids prove nothing."""
+    """Ids lost, ascending; of very many the first and the newest.  None where ids prove nothing."""
     system_dropped: int
-    """Since the last report; ours or another listener's."""
+    """Since the last report; ours or another listener's.  0 where something better was known."""
     too_big: int
     no_memory: int
     totals: Totals
@@ -241,6 +241,8 @@ class LossLedger:
             self._full.read(statistics.fullsock)
             self._big.read(statistics.toobig)
             self._memory.read(statistics.nomem)
+        if self._proof() is not Basis.SYSTEM:
+            self._said.system_dropped = self._full.total  # a hint that nobody needs
 
     # -- what is asked --------------------------------------------------------------------------
 
@@ -293,11 +295,12 @@ class LossLedger:
             return None
         said, totals = self._said, self.totals()
         late = totals.late - said.late
+        lost = totals.lost - said.lost + late
         ranges = self._ranges()
         report = LossReport(
-            lost=totals.lost - said.lost + late,
+            lost=lost,
             late=late,
-            basis=self._basis(ranges),
+            basis=self._basis(ranges) if lost or late else Basis.SYSTEM,
             ranges=ranges,
             system_dropped=totals.system_dropped - said.system_dropped,
             too_big=totals.too_big - said.too_big,
@@ -328,7 +331,7 @@ class LossLedger:
             or self._late() != said.late
             or self._big.total != said.too_big
             or (not self._open and self._memory.total != said.no_memory)
-            or (self._proof() is Basis.SYSTEM and self._full.total != said.system_dropped)
+            or self._full.total != said.system_dropped
         )
 
     # -- inside ---------------------------------------------------------------------------------
@@ -371,6 +374,7 @@ class LossLedger:
     def _ranges(self) -> tuple[LostRange, ...]:
         if self._ids is None or not self._ids.fresh:
             return ()
-        ranges = tuple(self._ids.fresh)[-_RANGES_TOLD:]
+        newest = self._ids.last_id
+        ranges = sorted(self._ids.fresh, key=lambda told: signed_difference(told.first, newest))
         self._ids.fresh.clear()
-        return ranges
+        return tuple(ranges)

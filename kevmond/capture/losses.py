@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from kevmond.capture.ledger import Basis
 from kevmond.events import own
 
 if TYPE_CHECKING:
@@ -40,13 +39,12 @@ class LossWatch:
         self._lost = lost
         self._monotonic_ns = monotonic_ns
         self._timer: asyncio.TimerHandle | None = None
+        self._resting = False  # whether the timer waits only for a report that is not yet allowed
 
     def soon(self) -> None:
         """See to it that a check comes within the age at which a missing id counts as lost."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(
-                self._ledger.age_ns / 1e9, self._due
-            )
+        if self._timer is None or self._resting:
+            self._wake_in(self._ledger.age_ns / 1e9)
 
     def report(self, *, force: bool = False) -> None:
         """Say what has to be said, and come back for what may not be said yet."""
@@ -62,6 +60,11 @@ class LossWatch:
             self._timer.cancel()
             self._timer = None
 
+    def _wake_in(self, delay: float, *, resting: bool = False) -> None:
+        self.stop()
+        self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+        self._resting = resting
+
     def _due(self) -> None:
         self._timer = None
         self._check()
@@ -70,7 +73,7 @@ class LossWatch:
             self.soon()
         elif self._ledger.due() and self._timer is None:
             wait = self._ledger.wait_ns(self._monotonic_ns()) / 1e9
-            self._timer = asyncio.get_running_loop().call_later(max(wait, 0.01), self._due)
+            self._wake_in(max(wait, 0.01), resting=True)
 
 
 def loss_record(report: LossReport) -> own.Loss:
@@ -80,7 +83,7 @@ def loss_record(report: LossReport) -> own.Loss:
         shown = [f"{r.first}-{r.last}" for r in report.ranges[-_TOLD_RANGES:]]
         more = "... " if len(report.ranges) > _TOLD_RANGES else ""
         told.append(f"ids {more}{', '.join(shown)}")
-    if report.basis is Basis.SYSTEM and report.system_dropped:
+    if report.system_dropped:
         told.append(
             f"the kernel dropped {report.system_dropped} for listeners of this machine, "
             "perhaps not for us: this socket's own counter cannot be read"

@@ -32,10 +32,13 @@ class Position:
     def read(cls, text: str | None) -> Position | None:
         """Return what was stored; None for nothing, or for what nobody can read."""
         try:
-            boot_id, last_id, unsaid, wall_ns = json.loads(text or "")
-            return cls(str(boot_id), int(last_id) & MASK, int(unsaid), int(wall_ns))
-        except (ValueError, TypeError):
+            stored = json.loads(text or "")
+        except (ValueError, RecursionError):
             return None
+        match stored:
+            case [str(boot_id), int(last_id), int(unsaid), int(wall_ns)]:
+                return cls(boot_id, last_id & MASK, unsaid, wall_ns)
+        return None
 
     def missed(self, boot_id: str, current_id: int) -> int | None:
         """Events posted since, told by the last id now; None if another boot lies between.

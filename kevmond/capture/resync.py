@@ -47,14 +47,14 @@ class Resync:
         self._last_ns: int | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._busy = False  # whether a thread still asks the system
 
     async def first(self) -> None:
         """Say the state of each interface, one record each."""
         if not self.settings.snapshot:
             return
         self._known = await self._look()
-        for state in (self._known or {}).values():
-            self._say(own.Snapshot(cause="start", state=state), state.name)
+        self._say_states("start")
 
     def ask(self, cause: str) -> None:
         """Compare the state with the last one known, now or when the interval allows.
@@ -95,45 +95,61 @@ class Resync:
         if found is None:
             return
         known, self._known = self._known, found
+        if known is None:  # the look at the start failed, or was switched off
+            self._say_states(cause)
         changes = snapshot.differences(known, found) if known is not None else []
         self._say(own.Resync(cause=cause, changes=changes, first=known is None))
 
+    def _say_states(self, cause: str) -> None:
+        for state in (self._known or {}).values():
+            self._say(own.Snapshot(cause=cause, state=state), state.name)
+
     async def _look(self) -> Mapping[str, InterfaceState] | None:
         self._last_ns = self._clock.monotonic_ns()
+        if self._busy:  # each further one would hang as well, and keep a thread for ever
+            self._log.warning("the system was asked for its interfaces before, and is silent still")
+            return None
         timeout = self.settings.snapshot_timeout
         try:
             async with asyncio.timeout(timeout):
-                return await _in_thread(self._take)
+                return await self._answer()
         except TimeoutError:
             self._log.warning("the system did not tell its interfaces in time", seconds=timeout)
         except Exception as error:  # noqa: BLE001 - whatever the system's answer: capture goes on
             self._log.warning("the system did not tell its interfaces", error=str(error))
         return None
 
+    async def _answer(self) -> Mapping[str, InterfaceState]:
+        """Ask in a thread that ends with it, and that nobody waits for at exit if it hangs.
 
-async def _in_thread(work: Take) -> Mapping[str, InterfaceState]:
-    """Run `work` in a thread that ends with it, and that nobody waits for at exit if it hangs.
+        The loop's own executor would keep its thread, and an idle daemon pays for each.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Mapping[str, InterfaceState]] = loop.create_future()
 
-    The loop's own executor would keep its thread, and an idle daemon pays for each.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Mapping[str, InterfaceState]] = loop.create_future()
+        def settle(result: Mapping[str, InterfaceState] | None, error: Exception | None) -> None:
+            if done.done():
+                return
+            if error is not None:
+                done.set_exception(error)
+            elif result is not None:
+                done.set_result(result)
 
-    def settle(result: Mapping[str, InterfaceState] | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        elif result is not None:
-            done.set_result(result)
+        def run() -> None:
+            result, failure = None, None
+            try:
+                result = self._take()
+            except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
+                failure = error
+            finally:
+                self._busy = False
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, result, failure)
 
-    def run() -> None:
+        self._busy = True
         try:
-            outcome = (work(), None)
-        except BaseException as error:  # noqa: BLE001 - raised where the work was asked for
-            outcome = (None, error)  # type: ignore[assignment]
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=run, name="snapshot", daemon=True).start()
-    return await done
+            threading.Thread(target=run, name="snapshot", daemon=True).start()
+        except RuntimeError:  # no more threads
+            self._busy = False
+            raise
+        return await done

@@ -23,6 +23,8 @@ MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 _GAPS_AWAITED: Final = 512
 _GAPS_REMEMBERED: Final = 256
+_DOUBLED_WITHIN: Final = 1024
+"""How far behind the highest id read one may lie that two posters got at once; generously."""
 BLIND_LEAP: Final = 1 << 20
 """The widest gap that is believed where SIOCGKEVID cannot be asked."""
 
@@ -106,8 +108,9 @@ class IdSequence:
         """Messages that came behind a later one and in time."""
         self.strays = 0
         """Messages without an id that the kernel can have given them: their own id is missing."""
-        self.fresh: deque[LostRange] = deque(maxlen=_GAPS_REMEMBERED)
-        """Ranges declared lost since the owner last emptied this; of very many, the newest."""
+        self.fresh: list[LostRange] = []
+        """Ranges declared lost since the owner last emptied this; of very many, the first one and
+        the newest."""
 
     # -- what is known --------------------------------------------------------------------------
 
@@ -150,6 +153,8 @@ class IdSequence:
 
         `kernel_last` answers SIOCGKEVID; it is asked at most once, and only if an id leaps.
         """
+        if not ids:
+            return
         count = len(ids)
         following = (self._frontier & MASK) + 1
         if ids == list(range(following, following + count)):
@@ -260,6 +265,8 @@ class IdSequence:
             self.late += 1
         elif self._skipped[0] <= position <= self._skipped[1]:
             self._outside -= 1
+        elif position < self._highest - _DOUBLED_WITHIN:
+            self.strays += 1  # no race explains it
         else:
             self.duplicates += 1
 
@@ -315,6 +322,8 @@ class IdSequence:
         if excused < size:
             at_end = gap.last > self._highest
             self.fresh.append(LostRange(gap.first & MASK, gap.last & MASK, at_end))
+            if len(self.fresh) > _GAPS_REMEMBERED:
+                del self.fresh[1]
 
 
 def _first(gap: Gap) -> int:

@@ -52,7 +52,10 @@ def _address(found: Any) -> str:
     """Text of an address, with its prefix length where it has a mask."""
     if found.family == psutil.AF_LINK or not found.netmask:
         return str(found.address)
-    return f"{found.address}/{_prefix_length(found.family, found.netmask)}"
+    try:
+        return f"{found.address}/{_prefix_length(found.family, found.netmask)}"
+    except OSError:  # no mask that can be read: one odd address must not hide all the others
+        return f"{found.address}/{found.netmask}"
 
 
 def _prefix_length(family: int, mask: str) -> int:

@@ -208,3 +208,160 @@ def test_counter_that_falls_silent_leaves_the_hint_of_the_system():
     ledger.counters(None, statistics(fullsock=3))
     report = ledger.report(SECOND)
     assert (report.lost, report.system_dropped, report.basis) == (0, 3, Basis.SYSTEM)
+
+
+def test_ids_of_a_loss_are_told_in_order(ledger):
+    """Gaps become certain in any order; the first and the last id lost are the ends of them all."""
+    ledger.posted_up_to(5, 0)
+    ledger.observe([3], ledger.age_ns - 1, nobody)
+    ledger.drained(ledger.age_ns)  # 4 and 5, known for longer, come first
+    ledger.drained(2 * ledger.age_ns)
+    assert [one[:2] for one in ledger.report(SECOND).ranges] == [(1, 2), (4, 5)]
+
+
+def test_ids_of_a_loss_are_told_in_order_across_the_wrap():
+    """The range before the wrap is the first one."""
+    ledger = LossLedger()
+    ledger.opened(0xFFFFFFF0, 0xFFFFFFF0, 0, ids_count=True, new_boot=True)
+    ledger.observe([0xFFFFFFF2, 1, 3], 0, lambda: 3)
+    ledger.drained(SECOND)
+    ranges = ledger.report(SECOND).ranges
+    assert [one[:2] for one in ranges] == [(0xFFFFFFF1,) * 2, (0xFFFFFFF3, 0), (2, 2)]
+
+
+def test_first_id_of_very_many_ranges_is_the_first_one(ledger):
+    """What is left out of a report is between its ends."""
+    ledger.observe(list(range(2, 2002, 2)), 0, lambda: 2000)
+    ledger.drained(SECOND)
+    report = ledger.report(SECOND)
+    assert (report.lost, report.ranges[0].first, report.ranges[-1].last) == (1000, 1, 1999)
+
+
+def test_ranges_are_told_once(ledger):
+    """A report has the ids of its own loss, not of those before."""
+    for last in (4, 9):
+        lose(ledger, 1, last, now=last * SECOND)
+        report = ledger.report(last * SECOND, force=True)
+    assert [one[:2] for one in report.ranges] == [(5, 9)]
+
+
+def test_gap_and_lost_end_together_are_a_gap(ledger):
+    """Only a loss that nothing but SIOCGKEVID told of is called the end of a burst."""
+    ledger.observe([2], 0, lambda: 2)
+    lose(ledger, 3, 4)
+    report = ledger.report(SECOND)
+    assert ([one.at_end for one in report.ranges], report.basis) == ([False, True], Basis.IDS)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("dropped", [0, None])
+def test_what_the_whole_machines_counters_tell_is_said_to_be_theirs(is_open, dropped):
+    """A report without a loss of ours rests on no proof of ours, whatever the filter."""
+    ledger = LossLedger()
+    ledger.opened(0, 0, 0, ids_count=is_open, new_boot=True)
+    ledger.baseline(dropped, statistics())
+    ledger.counters(dropped, statistics(toobig=2))
+    report = ledger.report(SECOND)
+    assert (report.lost, report.too_big, report.basis) == (0, 2, Basis.SYSTEM)
+
+
+def test_lack_of_memory_is_a_gap_with_an_open_filter(ledger):
+    """Such an event has an id: it is counted as the gap it leaves and needs no report of its own.
+
+    The next report tells how often it was for want of memory.
+    """
+    ledger.counters(0, statistics(nomem=1))
+    assert ledger.report(SECOND) is None
+    lose(ledger, 1, 1)
+    report = ledger.report(SECOND)
+    assert (report.lost, report.no_memory) == (1, 1)
+
+
+def test_lack_of_memory_is_a_detail_with_a_narrow_filter(ledger):
+    """Where ids prove nothing, it may have been somebody else's event."""
+    ledger.filter_changed(0, 0, 0, ids_count=False)
+    ledger.counters(0, statistics(nomem=1))
+    report = ledger.report(SECOND)
+    assert (report.lost, report.no_memory) == (0, 1)
+
+
+def test_others_drops_are_not_spoken_of_where_ids_prove(ledger):
+    """With an open filter the system's counter is no news, neither now nor once it is narrow."""
+    ledger.counters(None, statistics(fullsock=9))
+    assert ledger.report(SECOND) is None
+    ledger.filter_changed(0, 0, 0, ids_count=False)
+    ledger.counters(None, statistics(fullsock=9))
+    assert ledger.report(SECOND) is None
+    ledger.counters(None, statistics(fullsock=11))
+    assert ledger.report(SECOND).system_dropped == 2
+
+
+def test_counters_of_a_new_socket_begin_anew():
+    """What was counted on a socket before is neither forgotten nor counted again."""
+    ledger = LossLedger()
+    ledger.opened(0, 0, 0, ids_count=False, new_boot=True)
+    ledger.baseline(0, statistics())
+    ledger.counters(3, statistics(fullsock=3))
+    ledger.closed()
+    ledger.opened(9, 9, 0, ids_count=False, new_boot=False)
+    ledger.baseline(0, statistics(fullsock=8))
+    ledger.counters(2, statistics(fullsock=10))
+    totals = ledger.totals()
+    assert (totals.lost, totals.socket_dropped, totals.system_dropped) == (5, 5, 5)
+
+
+def test_counter_that_goes_back_is_no_loss(ledger):
+    """A kernel that begins to count anew has dropped nothing by that."""
+    ledger.filter_changed(0, 0, 0, ids_count=False)
+    for reading in (5, 0, 1):
+        ledger.counters(reading, None)
+    assert ledger.totals().lost == 6
+
+
+def test_gap_that_may_still_close_is_no_alarm(ledger):
+    """While messages may be queued behind the last id, nothing is said."""
+    ledger.posted_up_to(5000, 0)
+    for first in range(1, 5001, 250):
+        ledger.observe(list(range(first, first + 250)), 100 * SECOND, lambda: 5000)
+        assert not ledger.due()
+    ledger.drained(200 * SECOND)
+    assert (ledger.totals().lost, ledger.report(200 * SECOND)) == (0, None)
+
+
+def test_open_gap_of_an_open_filter_is_closed_by_what_was_queued(ledger):
+    """After the filter was narrowed, what was queued before it still answers its ids."""
+    ledger.posted_up_to(4, 0)
+    ledger.filter_changed(5, 5, 0, ids_count=False)
+    ledger.observe([1, 2, 5, 70, 80], 0, nobody)
+    ledger.drained(SECOND)
+    totals = ledger.totals()
+    assert (totals.delivered, totals.lost, totals.awaited) == (5, 2, 0)
+
+
+def test_report_counts_late_arrivals_in_both_figures(ledger):
+    """Lost less late is the change of the total, whatever the report has of both."""
+    ledger.observe([2], 0, lambda: 2)
+    ledger.drained(SECOND)
+    ledger.report(SECOND)
+    ledger.observe([1], SECOND, lambda: 2)
+    lose(ledger, 3, 5, now=2 * SECOND)
+    report = ledger.report(30 * SECOND)
+    assert (report.lost, report.late, report.totals.lost) == (3, 1, 3)
+
+
+def test_wait_is_what_is_left_of_the_interval(ledger):
+    """The owner of a clock is told when to come back."""
+    assert ledger.wait_ns(0) == 0
+    lose(ledger, 1, 1)
+    ledger.report(SECOND)
+    assert ledger.wait_ns(4 * SECOND) == 7 * SECOND
+    assert ledger.wait_ns(12 * SECOND) == 0
+
+
+def test_ledger_that_was_never_told_of_a_socket_has_nothing_to_tell():
+    """Before the first socket everything is zero, and asking does no harm."""
+    ledger = LossLedger()
+    ledger.closed()
+    ledger.drained(SECOND)
+    assert (ledger.report(0, force=True), ledger.unsaid, ledger.awaited) == (None, 0, 0)
+    assert ledger.totals().posted == 0
