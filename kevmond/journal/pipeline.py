@@ -119,7 +119,7 @@ class Pipeline:
         for old in self._backlog.overflow():
             self._lose(old.first, old.last, old)
         if self.refusal is not None:
-            self._view.show(new)
+            self._show_held(new)
             self._view.wake()
         self._soon()
 
@@ -329,8 +329,16 @@ class Pipeline:
         self._backlog.read = True
         if self._in_flight is not None:
             for chunk in self._in_flight.chunks:
-                self._view.show(chunk)
+                self._show_held(chunk)
         for chunk in self._backlog:
+            self._show_held(chunk)
+
+    def _show_held(self, chunk: Chunk) -> None:
+        """Show what no disk has taken, as far as no later run can give out the same positions.
+
+        A disk that refuses lets the reservation be renewed beside it; one that hangs does not.
+        """
+        if chunk.last < self.reserved:
             self._view.show(chunk)
 
     def _lose(self, first: int, last: int, chunk: Chunk) -> None:

@@ -261,6 +261,24 @@ async def test_a_stuck_disk_is_not_waited_for(journals, kit, disk):
     assert cursor.missed == 0
 
 
+async def test_a_stuck_disk_shows_no_position_that_could_be_given_out_again(journals, kit, disk):
+    """Consumers get what is below the reservation that is written down, and the rest afterwards."""
+    disk.gate = threading.Event()
+    disk.gate.set()
+    pace = Pace(flush=0.01, retry_first=0.01, retry_most=0.02, stuck=0.05)
+    journal = journals(make_store=disk.store, pace=pace)
+    cursor = journal.cursor("c")
+    await kit.settled(journal)
+    disk.gate.clear()
+    journal._pipeline.reserved = 6
+    for seq in range(1, 11):
+        journal.append([kit.record(seq)])
+    assert kit.seqs(await kit.read_to(cursor, 5)) == [1, 2, 3, 4, 5]
+    assert cursor.read_now(10) == []
+    disk.gate.set()
+    assert kit.seqs(await kit.read_to(cursor, 10)) == [6, 7, 8, 9, 10]
+
+
 async def test_closing_does_not_wait_for_a_stuck_disk(journals, kit, disk):
     """`aclose` returns at its deadline and tells what is unwritten; the thread is left alone."""
     disk.gate = threading.Event()
