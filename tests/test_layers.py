@@ -8,12 +8,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "kevmond"
 
 ROOMS = [
-    ["errors", "clock", "units", "paths", "secret", "backoff", "faultpoints"],
+    ["errors", "clock", "units", "paths", "secret", "backoff", "faultpoints", "worker"],
     ["kernel"],
     ["events"],
     ["stories"],
     ["journal"],
     ["capture"],
+    ["control"],
     ["sinks"],
     ["service"],
     ["config"],

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 CODED: Final = ("vendor", "class", "subclass", "code")
 """Keys that have a number and perhaps a name."""
-ORIGINS: Final = ("kernel", "own")
+ORIGINS: Final = ("kernel", "control", "own")
 OWN_PREFIX: Final = "kevmond."
-"""What the type of every record begins with that kevmond itself wrote."""
+"""What the type of every record begins with that kevmond wrote about itself."""
 
 U32_MAX: Final = 0xFFFFFFFF
 _LISTED: Final = 12

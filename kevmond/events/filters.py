@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from kevmond.errors import FilterError
+from kevmond.events.control import CONTROL_PREFIX
 from kevmond.events.filter_cover import EVERYTHING, Triple, cover, is_own_only, is_own_type, join
 from kevmond.events.filter_names import checked, never
 from kevmond.events.filter_terms import OWN_PREFIX, Value, compile_term, levels, read_value, unknown
@@ -88,7 +89,8 @@ class Rule(BaseModel):
     severity: Values | None = None
     """Level ("notice") or threshold (">=warning")."""
     origin: Values | None = None
-    """"kernel", or "own" for the records that kevmond itself writes."""
+    """"kernel", "control" for what comes over control channels, or "own" for what kevmond writes
+    about itself."""
     drop: bool = False
     """Refuse what matches instead of keeping it."""
 
@@ -263,7 +265,9 @@ def _made(table: Mapping[str, Any], what: str) -> Rule:
 
 
 def _origin(event: Event) -> str:
-    return "own" if event.type.startswith(OWN_PREFIX) else "kernel"
+    if event.type.startswith(OWN_PREFIX):
+        return "own"
+    return "control" if event.type.startswith(CONTROL_PREFIX) else "kernel"
 
 
 _READ: Final[Mapping[str, Callable[[Event], tuple[int | None, str | None]]]] = {

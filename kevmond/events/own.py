@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
-from kevmond.events.event import Event, Kind, Payload, Record, Severity, timestamp
+from kevmond.events import control
+from kevmond.events.event import Event, Kind, Record, Severity, timestamp
+from kevmond.events.own_payload import OwnPayload as OwnPayload  # noqa: PLC0414 - also from here
 
 if TYPE_CHECKING:
-    from kevmond.events.event import Context
+    from kevmond.events.event import Context, Payload
 
 _RUN: Final = secrets.token_hex(6)
 """Tells this process's records from those of every other run."""
@@ -25,19 +27,6 @@ _numbers: Final = itertools.count(1)
 
 Value = str | int | float | bool | None | tuple[str, ...]
 """Anything a field of an interface may be."""
-
-
-class OwnPayload(Payload):
-    """Base of the payloads of kevmond's own records."""
-
-    TYPE: ClassVar[str]
-    """The record's type."""
-    SEVERITY: ClassVar[Severity] = Severity.INFO
-    """Its severity, unless the writer says another."""
-
-    def severity(self) -> Severity:
-        """How much this very record matters."""
-        return self.SEVERITY
 
 
 class _Part(BaseModel):
@@ -299,22 +288,22 @@ class Config(OwnPayload):
         return Severity.ERROR if self.state == "refused" else self.SEVERITY
 
 
-OWN: Final[dict[str, type[OwnPayload]]] = {
-    payload.TYPE: payload
-    for payload in (
-        Start,
-        Stop,
-        Boot,
-        Loss,
-        Missed,
-        Snapshot,
-        Resync,
-        Capture,
-        Sink,
-        Journal,
-        Config,
-    )
-}
+_PAYLOADS: Final[tuple[type[OwnPayload], ...]] = (
+    Start,
+    Stop,
+    Boot,
+    Loss,
+    Missed,
+    Snapshot,
+    Resync,
+    Capture,
+    Sink,
+    Journal,
+    Config,
+    *control.PAYLOADS,
+)
+
+OWN: Final[dict[str, type[OwnPayload]]] = {payload.TYPE: payload for payload in _PAYLOADS}
 """Payloads of kevmond's own records by type."""
 
 
@@ -335,7 +324,7 @@ def own_record(
         "type": payload.TYPE,
         "severity": told.value,
         "interface": interface,
-        "synthetic": True,
+        "synthetic": payload.SYNTHETIC,
         "payload": payload,
     }
     event = envelope(context, stored, payload, seq=seq, wall_ns=wall_ns)

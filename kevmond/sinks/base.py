@@ -63,7 +63,7 @@ class Sink(Protocol):
 
     The runner never calls two methods at once, with one exception: `aclose` may come after a
     `write` that was cancelled (deadline or timeout).  Blocking work belongs in a thread
-    (`kevmond.sinks.worker.Worker`), never on the event loop.
+    (`kevmond.worker.Worker`), never on the event loop.
     """
 
     Settings: ClassVar[type[SinkSettings]]

@@ -33,6 +33,8 @@ _IN_INTERFACE: Final = frozenset({"if_family", "if_unit", "if_name"})
 """Fields that the interface's own column tells already."""
 _LISTED: Final = 4
 _HEX_SHOWN: Final = 64
+_OURS: Final = ("kevmond.", "control.")
+"""Types of records that are of kevmond's own making by their name already."""
 _HEADS_KEPT: Final = 1024
 _HEADER_HEX: Final = 48
 """struct kern_event_msg's header in hex: its fields stand in the type."""
@@ -91,7 +93,7 @@ class Console:
 
     def _details(self, event: Event) -> str:
         words = [] if event.payload is None else list(self._pairs(event.payload))
-        if event.synthetic and not event.type.startswith("kevmond."):
+        if event.synthetic and not event.type.startswith(_OURS):
             words.append("(synthetic)")
         if event.decode is not Decode.FULL:
             words += self._undecoded(event)

@@ -19,8 +19,8 @@ from kevmond.sinks.base import SinkSettings
 from kevmond.sinks.files import Files, refused
 from kevmond.sinks.linefile import LineFile
 from kevmond.sinks.rotation import Shelf
-from kevmond.sinks.worker import Worker
 from kevmond.units import Duration, Size
+from kevmond.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

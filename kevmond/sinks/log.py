@@ -22,7 +22,7 @@ from kevmond.errors import PermanentError, RetryableError
 from kevmond.sinks.base import SinkSettings
 from kevmond.sinks.console import Console
 from kevmond.sinks.syslog import SyslogFormat, SyslogSocket, default_path
-from kevmond.sinks.worker import Worker
+from kevmond.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence

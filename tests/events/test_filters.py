@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kevmond.cli import main
 from kevmond.config.loader import load
 from kevmond.errors import FilterError
-from kevmond.events import catalogue
+from kevmond.events import catalogue, control
 from kevmond.events.decoder import Decoder
 from kevmond.events.event import Context, Severity
 from kevmond.events.filters import EventFilter, narrowest, parse_rule
@@ -190,6 +190,28 @@ def test_dropping_one_kind_of_own_record_keeps_the_others():
     """A dropping rule for losses leaves the stop of a run in."""
     stop = own_record(CONTEXT, Stop(reason="x"), seq=1, wall_ns=0).event
     assert EventFilter(["drop type=kevmond.loss"]).matches(stop)
+
+
+@pytest.mark.parametrize(
+    ("rules", "passes"),
+    [
+        ([], True),
+        (["class=network"], False),
+        (["type=control.*"], True),
+        (["type=control.message"], True),
+        (["type=control.goodbye"], False),
+        (["origin=control"], True),
+        (["origin=own"], False),
+        (["drop origin=control"], False),
+        (["drop type=control.message"], False),
+        (["severity>=notice"], False),
+    ],
+)
+def test_control_records_are_filtered_as_events_are(rules, passes):
+    """What comes over a control channel passes a filter only if that wants it."""
+    message = control.ControlMessage(channel="foo", control="org.x", unit=1, size=4)
+    record = own_record(CONTEXT, message, seq=1, wall_ns=0)
+    assert EventFilter(rules).matches(record.event) is passes
 
 
 @pytest.mark.parametrize(
@@ -407,7 +429,7 @@ _NAMES = {
     "type": _TYPES,
     "interface": ["en0", "awdl0"],
     "severity": [*Severity],
-    "origin": ["kernel", "own"],
+    "origin": ["kernel", "control", "own"],
 }
 _RULE = st.fixed_dictionaries(
     {}, optional={key: values(key, names) for key, names in _NAMES.items()}

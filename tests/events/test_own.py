@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kevmond.events import control
 from kevmond.events.event import Decode, Kind, Severity
 from kevmond.events.own import (
     OWN,
@@ -22,6 +23,8 @@ from kevmond.events.own import (
     Stop,
     own_record,
 )
+
+FOO = {"channel": "foo", "control": "org.mklinux.nke.foo"}
 
 WALL = 1795420070_123456789
 
@@ -44,6 +47,14 @@ EXAMPLES = [
     Sink(sink="jsonl", state="failed", detail="No space left on device", dropped=4),
     Journal(state="set-aside", detail="moved to journal.db.damaged"),
     Config(state="applied", changes=("sinks.log.level",)),
+    control.ControlRegistered(**FOO, control_id=11),
+    control.ControlConnected(**FOO, control_id=11, unit=1, protocol=1, version="1.0.0"),
+    control.ControlMessage(**FOO, unit=1, message="notice", size=20, fields={"unit": 2}),
+    control.ControlLoss(**FOO, unit=1, lost=2, total=5),
+    control.ControlGoodbye(**FOO, unit=1, reason="unloading"),
+    control.ControlDisconnected(**FOO, unit=1, reason="goodbye", messages=7),
+    control.ControlDeregistered(**FOO, control_id=11),
+    control.ControlError(**FOO, call="connect", symbol="EPERM", attempt=1),
 ]
 
 
@@ -62,7 +73,7 @@ def test_a_record_is_an_event_in_the_same_envelope(context, payload):
     assert event.time == "2026-11-23T07:47:50.123456Z"
     assert (event.vendor, event.class_, event.code, event.kernel_id, event.raw) == (None,) * 5
     assert event.decode is Decode.FULL
-    assert event.synthetic
+    assert event.synthetic is payload.SYNTHETIC
     assert event.payload == payload
     told = json.loads(record.line)
     assert told["payload"] == payload.model_dump(mode="json")

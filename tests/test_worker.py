@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from kevmond.sinks.worker import Worker
+from kevmond.worker import Worker
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def test_exceptions_that_would_end_the_loop_do_not(worker, error):
     def job():
         raise error("x")
 
-    with pytest.raises(RuntimeError, match=f"{error.__name__} in a sink: x"):
+    with pytest.raises(RuntimeError, match=f"{error.__name__} in a worker: x"):
         await worker.run(job)
     assert await worker.run(len, "abc") == 3
 
@@ -80,7 +80,7 @@ def test_hanging_job_does_not_hold_up_the_end():
     """A process whose worker hangs for ever still ends when its loop does."""
     program = """
 import asyncio, threading
-from kevmond.sinks.worker import Worker
+from kevmond.worker import Worker
 
 async def main():
     begun = threading.Event()

@@ -1,4 +1,4 @@
-"""One thread of its own for a sink's blocking work.
+"""One thread of its own for blocking work.
 
 Not `concurrent.futures`: its threads are joined when the interpreter exits, so that one write to
 a dead file server would hold up the whole daemon's end.  This thread is a daemon thread.
@@ -85,7 +85,7 @@ class Worker:
                 error = caught
                 if isinstance(caught, StopIteration) or not isinstance(caught, Exception):
                     # A future refuses the first, and the others would end the event loop.
-                    error = RuntimeError(f"{type(caught).__name__} in a sink: {caught}")
+                    error = RuntimeError(f"{type(caught).__name__} in a worker: {caught}")
             if future is None:  # nobody waits for it
                 continue
             loop = future.get_loop()

@@ -1,0 +1,1 @@
+"""Channels to kernel controls: connecting, options, messages, and what keeps them connected."""
