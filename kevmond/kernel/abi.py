@@ -86,8 +86,10 @@ DARWIN_ERRNO: dict[str, int] = {
     "EFAULT": 14,
     "EBUSY": 16,
     "EEXIST": 17,
+    "ENODEV": 19,
     "EINVAL": 22,
     "EMFILE": 24,
+    "ENOSPC": 28,
     "EPIPE": 32,
     "EAGAIN": 35,
     "EINPROGRESS": 36,
@@ -98,9 +100,40 @@ DARWIN_ERRNO: dict[str, int] = {
     "EPROTONOSUPPORT": 43,
     "ENOTSUP": 45,
     "EAFNOSUPPORT": 47,
+    "EADDRINUSE": 48,
+    "EADDRNOTAVAIL": 49,
+    "ENETDOWN": 50,
+    "ENETUNREACH": 51,
+    "ECONNABORTED": 53,
+    "ECONNRESET": 54,
     "ENOBUFS": 55,
     "EISCONN": 56,
     "ENOTCONN": 57,
+    "ETIMEDOUT": 60,
+    "ECONNREFUSED": 61,
+    "EHOSTDOWN": 64,
+    "EHOSTUNREACH": 65,
+    "ENOSYS": 78,
+    "ECANCELED": 89,
+    "EPROTO": 100,
     "EOPNOTSUPP": 102,
 }
 """Darwin's errno numbers by name; they differ from Linux's, so names are what travels."""
+
+NUMBERED = "errno "
+"""What stands before the number of an error that has no name: kernel code may return any."""
+
+
+def errno_symbol(number: int) -> str:
+    """Name of Darwin's errno `number`, or "errno N"."""
+    return _SYMBOLS.get(number) or f"{NUMBERED}{number}"
+
+
+def errno_number(symbol: str) -> int:
+    """Darwin's number of an errno's name, or of "errno N"; EIO's for anything else."""
+    if symbol.startswith(NUMBERED) and symbol[len(NUMBERED) :].lstrip("-").isdecimal():
+        return int(symbol[len(NUMBERED) :])
+    return DARWIN_ERRNO.get(symbol, DARWIN_ERRNO["EIO"])
+
+
+_SYMBOLS = {number: symbol for symbol, number in DARWIN_ERRNO.items()}

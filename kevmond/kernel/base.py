@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kevmond.kernel import abi
+from kevmond.kernel.control_base import ControlKernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ class EventSocket(Protocol):
         ...
 
 
-class Kernel(Protocol):
-    """A kernel that has events to tell."""
+class Kernel(ControlKernel, Protocol):
+    """A kernel that has events to tell, and controls to connect to."""
 
     name: str
     """Word for logs: "darwin", "simulated", "replay"."""

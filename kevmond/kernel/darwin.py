@@ -1,8 +1,9 @@
-"""The real kernel: PF_SYSTEM / SYSPROTO_EVENT sockets (sys/kern_event.h, bsd/kern/kern_event.c).
+"""The real kernel: PF_SYSTEM sockets for events and controls, and its sysctls.
 
-Only libc calls that can be interposed are made (socket, ioctl, setsockopt, getsockopt, recv,
-sysctlbyname), and none at import, so the same code runs on any system where a preloaded library
-answers for PF_SYSTEM.
+Mirrors sys/kern_event.h and sys/kern_control.h.  Only libc calls that can be interposed are made
+(socket, ioctl, setsockopt, getsockopt, recv, sysctlbyname; for controls connect, bind, getpeername,
+send and shutdown too), and none at import, so the same code runs on any system where a preloaded
+library answers for PF_SYSTEM.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from typing import TYPE_CHECKING
 
 from kevmond.errors import KernelError
-from kevmond.kernel import abi, kevt_sysctl, sysctl
+from kevmond.kernel import abi, control_abi, kctl_sysctl, kevt_sysctl, sysctl
 from kevmond.kernel.base import KernelIdentity, KernelStatistics
+from kevmond.kernel.darwin_control import DarwinControlSocket
 from kevmond.kernel.fd_event_socket import FdEventSocket
 from kevmond.kernel.receive_space import raise_receive_space
+from kevmond.kernel.sysctl_records import UnstableListError, read_stable
 from kevmond.kernel.syserror import NO_PF_SYSTEM, kernel_error
 
-_LIST_ATTEMPTS = 4
-"""How often a list of sockets that changed while it was copied is read again."""
+if TYPE_CHECKING:
+    from kevmond.kernel.control_base import ControlInfo, ControlStatistics
 
 
 class DarwinKernel:
@@ -38,13 +42,7 @@ class DarwinKernel:
 
     def open_event_socket(self, receive_space: int) -> DarwinEventSocket:
         """See `Kernel.open_event_socket`; needs no privilege, though a sandbox may refuse it."""
-        try:
-            sock = socket.socket(abi.PF_SYSTEM, abi.SOCK_RAW, abi.SYSPROTO_EVENT)
-        except OSError as error:
-            failure = kernel_error("socket(PF_SYSTEM, SOCK_RAW, SYSPROTO_EVENT)", error)
-            if failure.symbol in {"EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"}:
-                failure = KernelError(failure.call, failure.symbol, NO_PF_SYSTEM)
-            raise failure from error
+        sock = _socket(abi.SOCK_RAW, abi.SYSPROTO_EVENT, "SOCK_RAW, SYSPROTO_EVENT")
         try:
             return DarwinEventSocket(sock, receive_space)
         except BaseException:
@@ -55,6 +53,25 @@ class DarwinKernel:
         """See `Kernel.statistics` (net.systm.kevt.stats)."""
         try:
             return kevt_sysctl.parse_stats(sysctl.read(abi.SYSCTL_KEVT_STATS))
+        except KernelError:
+            return None
+
+    def open_control_socket(self, *, stream: bool = False) -> DarwinControlSocket:
+        """See `ControlKernel.open_control_socket`."""
+        kind, name = control_abi.SOCK_DGRAM, "SOCK_DGRAM"
+        if stream:
+            kind, name = control_abi.SOCK_STREAM, "SOCK_STREAM"
+        sock = _socket(kind, abi.SYSPROTO_CONTROL, f"{name}, SYSPROTO_CONTROL")
+        return DarwinControlSocket(sock, stream=stream)
+
+    def controls(self) -> list[ControlInfo]:
+        """See `ControlKernel.controls`."""
+        return kctl_sysctl.read_controls(lambda name, room: sysctl.read(name, headroom=room))
+
+    def control_statistics(self) -> ControlStatistics | None:
+        """See `ControlKernel.control_statistics` (net.systm.kctl.stats)."""
+        try:
+            return kctl_sysctl.parse_stats(sysctl.read(control_abi.SYSCTL_KCTL_STATS))
         except KernelError:
             return None
 
@@ -71,15 +88,13 @@ class DarwinEventSocket(FdEventSocket):
         """See `EventSocket.dropped`; best effort, from net.systm.kevt.pcblist."""
         try:
             wanted = kevt_sysctl.KevtSocket(self.get_filter(), os.getpid(), self._receive_space)
-            for _ in range(_LIST_ATTEMPTS):
-                data = sysctl.read(abi.SYSCTL_KEVT_PCBLIST, headroom=kevt_sysctl.HEADROOM)
-                try:
-                    return kevt_sysctl.find_dropped(kevt_sysctl.parse_pcblist(data), wanted)
-                except kevt_sysctl.UnstableListError:
-                    continue
-        except KernelError:
-            pass
-        return None
+            sockets = read_stable(
+                lambda: sysctl.read(abi.SYSCTL_KEVT_PCBLIST, headroom=kevt_sysctl.HEADROOM),
+                kevt_sysctl.parse_pcblist,
+            )
+        except (KernelError, UnstableListError):
+            return None
+        return kevt_sysctl.find_dropped(sockets, wanted)
 
     def _ioctl(self, call: str, request: int, argument: bytes) -> bytes:
         try:
@@ -100,6 +115,17 @@ class DarwinEventSocket(FdEventSocket):
             return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         except OSError as error:
             raise kernel_error("getsockopt SO_RCVBUF", error) from error
+
+
+def _socket(kind: int, protocol: int, names: str) -> socket.socket:
+    """Open a socket of the system domain; the error says what to do where there are none."""
+    try:
+        return socket.socket(abi.PF_SYSTEM, kind, protocol)
+    except OSError as error:
+        failure = kernel_error(f"socket(PF_SYSTEM, {names})", error)
+        if failure.symbol in {"EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"}:
+            failure = KernelError(failure.call, failure.symbol, NO_PF_SYSTEM)
+        raise failure from error
 
 
 def _max_socket_buffer() -> int | None:

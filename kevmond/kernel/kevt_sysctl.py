@@ -1,8 +1,7 @@
 """Reads what net.systm.kevt.stats and net.systm.kevt.pcblist hold; pure functions of bytes.
 
-Mirrors bsd/sys/kern_event.h (kevtstat, xkevtpcb) and bsd/sys/socketvar.h (xsystmgen, xsocket_n,
-xsockbuf_n, xsockstat_n).  Records are walked by their own length and kind, so that unknown kinds
-and longer records of other kernels are passed over.
+Mirrors bsd/sys/kern_event.h (kevtstat, xkevtpcb) and bsd/sys/socketvar.h (xsocket_n, xsockbuf_n,
+xsockstat_n); how a list is framed is in `sysctl_records`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 from kevmond.kernel import abi
 from kevmond.kernel.base import KernelFilter, KernelStatistics
+from kevmond.kernel.sysctl_records import ENDS_SIZE, records
 
 XSO_SOCKET = 0x1
 XSO_RCVBUF = 0x2
@@ -19,27 +19,20 @@ XSO_SNDBUF = 0x4
 XSO_STATS = 0x8
 XSO_EVT = 0x100
 
-HEADROOM = 64 + 8 * 336
+HEADROOM = ENDS_SIZE + 8 * 336
 """Bytes to add to the kernel's estimate of the list: it leaves out the two xsystmgen records and,
 below 8 sockets, has no slack for new ones."""
 
-_LEN_KIND = struct.Struct("<2I")
-_GENERATION = struct.Struct("<I4xQQ")
 _FILTER = struct.Struct("<3I")
 _PID = struct.Struct("<i")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
-_XSYSTMGEN_SIZE = 32
 _FILTER_OFFSET = 16
 _LAST_PID_OFFSET = 68
 _HIWAT_OFFSET = 12
 _NO_SPACE_PACKETS_OFFSET = 40
 """xsockstat_n: slot 1 (SO_STATS_SBNOSPACE), first counter: packets refused for want of space."""
-
-
-class UnstableListError(Exception):
-    """The list changed while the kernel copied it, or is cut short: read it again."""
 
 
 @dataclass(slots=True)
@@ -65,29 +58,12 @@ def parse_stats(data: bytes) -> KernelStatistics | None:
 def parse_pcblist(data: bytes) -> list[KevtSocket]:
     """Read the event sockets of the machine.
 
-    Raises UnstableListError if the generations before and after the list differ or the end is
-    missing.  With no socket at all the kernel returns the leading record alone.
+    Raises UnstableListError if the list changed while the kernel copied it.
     """
-    if len(data) < _XSYSTMGEN_SIZE:
-        raise UnstableListError
-    length, count, generation = _GENERATION.unpack_from(data)
-    if count == 0:
-        return []
     sockets: list[KevtSocket] = []
-    position = _aligned(length)
-    while position + _LEN_KIND.size <= len(data):
-        length, kind = _LEN_KIND.unpack_from(data, position)
-        if length < _LEN_KIND.size or position + length > len(data):
-            break
-        if kind == 0:
-            if length < _XSYSTMGEN_SIZE:
-                break
-            if _GENERATION.unpack_from(data, position)[2] != generation:
-                raise UnstableListError
-            return sockets
-        _read_record(data[position : position + length], kind, sockets)
-        position += _aligned(length)
-    raise UnstableListError
+    for kind, record in records(data):
+        _read_record(record, kind, sockets)
+    return sockets
 
 
 def find_dropped(sockets: list[KevtSocket], wanted: KevtSocket) -> int | None:
@@ -117,8 +93,3 @@ def _read_record(record: bytes, kind: int, sockets: list[KevtSocket]) -> None:
         sockets[-1].receive_space = _U32.unpack_from(record, _HIWAT_OFFSET)[0]
     elif kind == XSO_STATS and len(record) >= _NO_SPACE_PACKETS_OFFSET + _U64.size:
         sockets[-1].dropped = _U64.unpack_from(record, _NO_SPACE_PACKETS_OFFSET)[0]
-
-
-def _aligned(length: int) -> int:
-    """Round up to the 8 bytes that each record is padded to."""
-    return (length + 7) & ~7

@@ -14,7 +14,7 @@ import socket
 import threading
 import uuid
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from kevmond.clock import Clock, SystemClock
 from kevmond.errors import KernelError, KernelGone
@@ -25,6 +25,9 @@ from kevmond.kernel.recording import Recorded, read_recording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NO_CONTROLS: Final = (
+    "a recording has events and no controls: use --kernel darwin, simulated or simulated:PATH"
+)
 _NAMESPACE: Final = uuid.UUID("6f1c3a52-8f0e-5d4b-9a55-1f6b7d0c2e91")
 
 
@@ -73,6 +76,18 @@ class ReplayKernel:
     def statistics(self) -> KernelStatistics | None:
         """None: the kernel's counters are not recorded."""
         return None
+
+    def open_control_socket(self, *, stream: bool = False) -> NoReturn:
+        """Raise EPROTONOSUPPORT: a recording has events only."""
+        del stream
+        raise KernelError("socket(SYSPROTO_CONTROL)", "EPROTONOSUPPORT", _NO_CONTROLS)
+
+    def controls(self) -> NoReturn:
+        """Raise EPROTONOSUPPORT, as `open_control_socket` does."""
+        raise KernelError("list of controls", "EPROTONOSUPPORT", _NO_CONTROLS)
+
+    def control_statistics(self) -> None:
+        """None: the counters of controls are not recorded either."""
 
 
 def _boots(messages: Sequence[Recorded]) -> list[tuple[str, list[Recorded]]]:

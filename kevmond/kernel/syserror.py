@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from kevmond.errors import KernelError
+from kevmond.kernel import abi
 
 NO_PF_SYSTEM = (
     "this system has no PF_SYSTEM sockets: use --kernel simulated, or --kernel simulated:PATH "
@@ -14,8 +15,14 @@ NO_PF_SYSTEM = (
 
 
 def errno_name(number: int | None) -> str:
-    """Name of this host's errno `number`; "EIO" if it has none, since something did fail."""
-    return errno.errorcode.get(number or 0, "EIO")
+    """Name of this host's errno `number`.
+
+    "errno N" if it has none: a control's handler may return any number, and it reaches the caller
+    as it is.  "EIO" where there is no number at all, since something did fail.
+    """
+    if not number:
+        return "EIO"
+    return errno.errorcode.get(number) or f"{abi.NUMBERED}{number}"
 
 
 def kernel_error(call: str, error: OSError, hint: str = "") -> KernelError:

@@ -14,8 +14,11 @@ from kevmond.kernel.simulated.served import KernelServer
 
 
 @contextmanager
-def serving(kernel=None):
-    """Serve a simulated kernel from another thread; its path, which is short enough for a Mac."""
+def serving(kernel=None, ready=None):
+    """Serve a simulated kernel from another thread; its path, which is short enough for a Mac.
+
+    `ready` is given the event loop of that thread.
+    """
     started = threading.Event()
     state = {}
 
@@ -32,6 +35,8 @@ def serving(kernel=None):
         thread.start()
         try:
             assert started.wait(20), "the server did not start"
+            if ready is not None:
+                ready(state["loop"])
             yield path
         finally:
             if state:

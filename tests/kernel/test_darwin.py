@@ -171,10 +171,11 @@ def test_headroom_covers_what_the_probe_leaves_out():
     assert kevt_sysctl.HEADROOM >= 64 + 336
 
 
-def test_unknown_errno_is_an_input_output_error():
-    """A failure without a usable number still has a name."""
-    assert errno_name(None) == errno_name(99999) == "EIO"
+def test_every_errno_has_a_symbol():
+    """A number without a name is told as it is; a failure without a number still has a name."""
     assert errno_name(errno.ENOBUFS) == "ENOBUFS"
+    assert errno_name(9999) == "errno 9999"
+    assert errno_name(None) == errno_name(0) == "EIO"
 
 
 def test_ioctl_numbers_follow_from_their_parts():

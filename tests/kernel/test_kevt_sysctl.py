@@ -6,15 +6,10 @@ from contextlib import ExitStack, closing
 import pytest
 
 from kevmond.kernel.base import KernelFilter
-from kevmond.kernel.kevt_sysctl import (
-    KevtSocket,
-    UnstableListError,
-    find_dropped,
-    parse_pcblist,
-    parse_stats,
-)
+from kevmond.kernel.kevt_sysctl import KevtSocket, find_dropped, parse_pcblist, parse_stats
 from kevmond.kernel.simulated import sysctls
 from kevmond.kernel.simulated.model import SimulatedKernel
+from kevmond.kernel.sysctl_records import UnstableListError
 
 
 def record(size, kind, **fields):

@@ -277,3 +277,17 @@ def test_a_speed_that_is_not_above_zero_is_refused():
     """A replay that never moves is a mistake."""
     with pytest.raises(ValueError, match="above 0"):
         ReplayKernel(CAPTURE, speed=0)
+
+
+def test_a_recording_has_no_controls():
+    """Controls are not recorded: asking for them is refused, and says which kernels have some."""
+    kernel = ReplayKernel(CAPTURE)
+    for ask in (
+        kernel.open_control_socket,
+        lambda: kernel.open_control_socket(stream=True),
+        kernel.controls,
+    ):
+        with pytest.raises(KernelError, match="use --kernel darwin") as refusal:
+            ask()
+        assert refusal.value.symbol == "EPROTONOSUPPORT"
+    assert kernel.control_statistics() is None

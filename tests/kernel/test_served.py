@@ -274,12 +274,12 @@ def test_reboot_takes_sockets_away(served, transport):
         b"GET / HTTP/1.1\r\n\r\n",
         wire.frame(99),
         wire.frame(wire.Operation.SOCKET, b"\0"),
-        wire.frame(wire.Operation.SOCKET, wire.SOCKET.pack(3, 1, 77, 1)),
+        wire.frame(wire.Operation.SOCKET, wire.SOCKET.pack(3, 1, 77, 1, 0)),
         wire.frame(wire.Operation.POST, wire.POST.pack(1, 1, 1, 1, 0)),
         wire.frame(wire.Operation.INJECT, b"\x05\0\0\0ab"),
         wire.frame(wire.Operation.INJECT, wire.U32.pack(0)),
         wire.frame(wire.Operation.VENDOR_FIND, b"\xff"),
-        wire.frame(wire.Operation.SOCKET, wire.SOCKET.pack(3, 1, 0, 1)) * 2,
+        wire.frame(wire.Operation.SOCKET, wire.SOCKET.pack(3, 1, 0, 1, 0)) * 2,
     ],
 )
 def test_nonsense_ends_only_its_own_connection(served, request_bytes):

@@ -1,6 +1,7 @@
 """The preloaded library answers libc's calls on PF_SYSTEM as a Mac does, and no others."""
 
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -14,7 +15,10 @@ from kevmond.kernel.simulated.model import SimulatedKernel
 
 HERE = Path(__file__).parent
 PROGRAM = HERE / "shim_checks.py"
-CHECKS = runpy.run_path(str(PROGRAM))["CHECKS"] if sys.platform == "linux" else {}
+CONTROL_PROGRAM = HERE / "shim_control_checks.py"
+LINUX = sys.platform == "linux"
+CHECKS = runpy.run_path(str(PROGRAM))["CHECKS"] if LINUX else {}
+CONTROL_CHECKS = runpy.run_path(str(CONTROL_PROGRAM))["CHECKS"] if LINUX else {}
 
 
 def run(arguments, environment):
@@ -42,6 +46,18 @@ def failures(kevshim_environment, served):
 def test_libc(name, failures):
     """Each check of shim_checks.py holds."""
     assert failures.get(name) is None, failures[name]
+
+
+@pytest.fixture(scope="module")
+def control_failures(kevshim_environment):
+    """Tell what failed of the checks on control sockets."""
+    return json.loads(run([CONTROL_PROGRAM], kevshim_environment(os.devnull)))
+
+
+@pytest.mark.parametrize("name", CONTROL_CHECKS)
+def test_libc_on_control_sockets(name, control_failures):
+    """Each check of shim_control_checks.py holds."""
+    assert control_failures.get(name) is None, control_failures[name]
 
 
 GRANTED = """

@@ -17,7 +17,7 @@ def test_frames_are_cut_from_any_pieces():
 
 
 def test_absurd_frame_is_refused():
-    """A frame that claims more than 16 MiB is not of this protocol."""
+    """A frame that claims more than the longest option is not of this protocol."""
     with pytest.raises(wire.ProtocolError, match="claims"):
         list(wire.FrameReader().feed(wire.HEADER.pack(wire.BODY_MAX + 1, 1)))
 

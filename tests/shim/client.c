@@ -2,7 +2,6 @@
 #include "client.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,8 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LARGEST_REPLY (16u * 1024 * 1024)
+#define LARGEST_BODY ((64u * 1024 + 64) * 1024)
 #define TIMEOUT_SECONDS 10
+#define PATIENT_SECONDS 60
+#define NUMBERED "errno " /* what stands before the number of an error that has no name */
 
 /* Darwin's errno names that the simulated kernel may answer with, and this system's numbers. */
 static const struct {
@@ -29,8 +30,10 @@ static const struct {
     {"EFAULT", EFAULT},
     {"EBUSY", EBUSY},
     {"EEXIST", EEXIST},
+    {"ENODEV", ENODEV},
     {"EINVAL", EINVAL},
     {"EMFILE", EMFILE},
+    {"ENOSPC", ENOSPC},
     {"EPIPE", EPIPE},
     {"EAGAIN", EAGAIN},
     {"EINPROGRESS", EINPROGRESS},
@@ -41,26 +44,50 @@ static const struct {
     {"EPROTONOSUPPORT", EPROTONOSUPPORT},
     {"ENOTSUP", ENOTSUP},
     {"EAFNOSUPPORT", EAFNOSUPPORT},
+    {"EADDRINUSE", EADDRINUSE},
+    {"EADDRNOTAVAIL", EADDRNOTAVAIL},
+    {"ENETDOWN", ENETDOWN},
+    {"ENETUNREACH", ENETUNREACH},
+    {"ECONNABORTED", ECONNABORTED},
+    {"ECONNRESET", ECONNRESET},
     {"ENOBUFS", ENOBUFS},
     {"EISCONN", EISCONN},
     {"ENOTCONN", ENOTCONN},
+    {"ETIMEDOUT", ETIMEDOUT},
+    {"ECONNREFUSED", ECONNREFUSED},
+    {"EHOSTDOWN", EHOSTDOWN},
+    {"EHOSTUNREACH", EHOSTUNREACH},
+    {"ENOSYS", ENOSYS},
+    {"ECANCELED", ECANCELED},
+    {"EPROTO", EPROTO},
     {"EOPNOTSUPP", EOPNOTSUPP},
 };
-
-static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
 static int errno_of(const uint8_t *name, size_t size)
 {
     for (size_t i = 0; i < sizeof errnos / sizeof errnos[0]; i++)
         if (strlen(errnos[i].name) == size && memcmp(errnos[i].name, name, size) == 0)
             return errnos[i].number;
+    size_t before = strlen(NUMBERED);
+    if (size > before && memcmp(name, NUMBERED, before) == 0) /* the reply ends with a NUL of ours */
+        return atoi((const char *)name + before);
     return EIO;
+}
+
+static void wait_at_most(int connection, int seconds)
+{
+    struct timeval timeout = {.tv_sec = seconds};
+    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+}
+
+void client_be_patient(int connection)
+{
+    wait_at_most(connection, PATIENT_SECONDS);
 }
 
 int client_connect(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval timeout = {.tv_sec = TIMEOUT_SECONDS};
     if (strlen(path) >= sizeof address.sun_path) {
         errno = ENAMETOOLONG;
         return -1;
@@ -69,7 +96,7 @@ int client_connect(const char *path)
     int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connection < 0)
         return -1;
-    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    wait_at_most(connection, TIMEOUT_SECONDS);
     if (connect(connection, (struct sockaddr *)&address, sizeof address) != 0) {
         int failure = errno;
         client_close(connection);
@@ -106,13 +133,18 @@ static int send_all(int connection, const uint8_t *from, size_t size)
 
 static int send_request(int connection, enum operation operation, const struct exchange *exchange)
 {
+    if (exchange->tail_size > LARGEST_BODY - exchange->head_size) {
+        errno = EINVAL;
+        return -1;
+    }
     uint32_t body = (uint32_t)(exchange->head_size + exchange->tail_size);
     uint32_t header[2] = {body, (uint32_t)operation};
     uint8_t *request = malloc(sizeof header + body);
     if (request == NULL)
         return -1;
     memcpy(request, header, sizeof header);
-    memcpy(request + sizeof header, exchange->head, exchange->head_size);
+    if (exchange->head_size > 0)
+        memcpy(request + sizeof header, exchange->head, exchange->head_size);
     if (exchange->tail_size > 0)
         memcpy(request + sizeof header + exchange->head_size, exchange->tail, exchange->tail_size);
     int result = send_all(connection, request, sizeof header + body);
@@ -154,22 +186,30 @@ static int receive_all(int connection, void *data, size_t size, int *descriptor)
     return 0;
 }
 
-static int exchange_frames(int connection, enum operation operation, struct exchange *exchange)
+/* No late reply may be taken for that of another request: a connection that failed is at its end. */
+static int broken(int connection)
+{
+    int failure = errno;
+    shutdown(connection, SHUT_RDWR);
+    errno = failure;
+    return -1;
+}
+
+static int receive_reply(int connection, struct exchange *exchange)
 {
     uint32_t header[2];
-    if (send_request(connection, operation, exchange) != 0 ||
-        receive_all(connection, header, sizeof header, &exchange->descriptor) != 0)
-        return -1;
-    if (header[0] > LARGEST_REPLY) {
+    if (receive_all(connection, header, sizeof header, &exchange->descriptor) != 0)
+        return broken(connection);
+    if (header[0] > LARGEST_BODY) {
         errno = EIO;
-        return -1;
+        return broken(connection);
     }
     exchange->reply_size = header[0];
     exchange->reply = malloc(header[0] + 1);
-    if (exchange->reply == NULL)
-        return -1;
-    if (receive_all(connection, exchange->reply, header[0], &exchange->descriptor) != 0)
-        return -1;
+    if (exchange->reply == NULL ||
+        receive_all(connection, exchange->reply, header[0], &exchange->descriptor) != 0)
+        return broken(connection);
+    exchange->reply[header[0]] = 0;
     if (header[1] != 0) {
         errno = errno_of(exchange->reply, exchange->reply_size);
         return -1;
@@ -182,14 +222,12 @@ int client_ask(int connection, enum operation operation, struct exchange *exchan
     exchange->reply = NULL;
     exchange->reply_size = 0;
     exchange->descriptor = -1;
-    pthread_mutex_lock(&one_at_a_time);
-    int result = exchange_frames(connection, operation, exchange);
-    pthread_mutex_unlock(&one_at_a_time);
-    if (result != 0) {
-        int failure = errno;
-        free(exchange->reply);
-        exchange->reply = NULL;
-        errno = failure;
-    }
-    return result;
+    if (send_request(connection, operation, exchange) == 0 &&
+        receive_reply(connection, exchange) == 0)
+        return 0;
+    int failure = errno;
+    free(exchange->reply);
+    exchange->reply = NULL;
+    errno = failure;
+    return -1;
 }

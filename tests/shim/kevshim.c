@@ -1,51 +1,53 @@
-/* Lets a program on Linux use PF_SYSTEM event sockets, served by a simulated kernel.
+/* Lets a program on Linux use PF_SYSTEM sockets, served by a simulated kernel.
  *
  * Preloaded (LD_PRELOAD) with KEVSHIM_SERVER naming the Unix socket of that kernel, it answers the
- * libc calls that such a program makes on a Mac: socket, ioctl, getsockopt, setsockopt, close and
- * sysctlbyname, with Darwin's ioctl numbers and struct bytes.  Socket option numbers are this
- * system's, as programs built here pass them; errno numbers are this system's for Darwin's names.
+ * libc calls that such a program makes on a Mac on event and control sockets, and sysctlbyname, with
+ * Darwin's ioctl numbers and struct bytes.  Socket option and message flag numbers are this system's,
+ * as programs built here pass them; errno numbers are this system's for Darwin's names.  KEVSHIM_UID
+ * is the user that the simulated kernel takes the program for, root unless set.
  *
- * The descriptor a program gets is the real end of a packet socket on which whole messages arrive.
- * So recv, read, poll, epoll, fcntl and FIONBIO need nothing of us and cost nothing more.  (Reads
- * of length 0 are Linux's: on an empty socket recv gives EAGAIN, where XNU gives 0.)
- * Everything that is not on such a descriptor goes to libc.
+ * The descriptor a program gets is the real end of a packet socket (a stream for a control of that
+ * type) on which whole messages arrive.  So poll, epoll, fcntl and FIONBIO need nothing of us, and
+ * reading next to nothing.  (Reads of length 0 are Linux's: on an empty socket recv gives EAGAIN,
+ * where XNU gives 0.)  Everything that is not on such a descriptor goes to libc.
+ *
+ * This file: the descriptors, socket, close, ioctl and sysctlbyname.
  */
-#include "client.h"
+#include "kevshim.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define PF_SYSTEM_DARWIN 32
 #define MOST_DESCRIPTORS 65536
 
-#define SOL_SOCKET_DARWIN 0xffff
 #define FIONREAD_DARWIN 0x4004667fu
 #define IOC_OUT_DARWIN 0x40000000u
 #define IOC_IN_DARWIN 0x80000000u
 #define IOC_SIZE_DARWIN(request) (((request) >> 16) & 0x1fffu)
 
-/* libc's own function of a name, as the calls that are not for us need it. */
-#define REAL(name)                              \
-    ({                                          \
-        static __typeof__(&name) found;         \
-        if (found == NULL)                      \
-            found = real_function(#name);       \
-        found;                                  \
-    })
-
-/* For each descriptor of ours, 1 + its connection to the simulated kernel; else 0. */
+/* For each descriptor of ours what it is, and 1 + its connection to the simulated kernel; else 0. */
+static _Atomic int kinds[MOST_DESCRIPTORS];
 static _Atomic int connections[MOST_DESCRIPTORS];
 
-static void *real_function(const char *name)
+/* The process that opened each: a child that merely closes what it inherited must not end it. */
+static pid_t owners[MOST_DESCRIPTORS];
+
+/* Whose turn it is on each connection. */
+static pthread_mutex_t turns[MOST_DESCRIPTORS] = {
+    [0 ... MOST_DESCRIPTORS - 1] = PTHREAD_MUTEX_INITIALIZER,
+};
+
+void *real_function(const char *name)
 {
     void *found = dlsym(RTLD_NEXT, name);
     if (found == NULL)
@@ -53,11 +55,47 @@ static void *real_function(const char *name)
     return found;
 }
 
-static int connection_of(int fd)
+int fail(int number)
+{
+    errno = number;
+    return -1;
+}
+
+/* ---- the descriptors ---- */
+
+enum kind kind_of(int fd)
 {
     if (fd < 0 || fd >= MOST_DESCRIPTORS)
+        return NOT_OURS;
+    return (enum kind)atomic_load_explicit(&kinds[fd], memory_order_relaxed);
+}
+
+void set_connected(int fd)
+{
+    atomic_store(&kinds[fd], CONNECTED_CONTROL_SOCKET);
+}
+
+int ask(int fd, enum operation operation, struct exchange *exchange)
+{
+    int connection = atomic_load(&connections[fd]) - 1;
+    if (connection < 0)
+        return fail(EBADF);
+    pthread_mutex_lock(&turns[connection]);
+    int closed = atomic_load(&connections[fd]) - 1 != connection;
+    int result = closed ? fail(EBADF) : client_ask(connection, operation, exchange);
+    int failure = errno;
+    pthread_mutex_unlock(&turns[connection]);
+    errno = failure;
+    return result;
+}
+
+int ask_only(int fd, enum operation operation, const void *data, size_t size)
+{
+    struct exchange exchange = {.head = data, .head_size = size};
+    if (ask(fd, operation, &exchange) != 0)
         return -1;
-    return atomic_load_explicit(&connections[fd], memory_order_relaxed) - 1;
+    free(exchange.reply);
+    return 0;
 }
 
 static const char *server(void)
@@ -66,25 +104,19 @@ static const char *server(void)
     return path != NULL && *path != '\0' ? path : NULL;
 }
 
-static int fail(int number)
+static int32_t simulated_uid(void)
 {
-    errno = number;
-    return -1;
+    const char *uid = getenv("KEVSHIM_UID");
+    return uid != NULL ? (int32_t)strtol(uid, NULL, 10) : 0;
 }
 
 /* ---- socket, close ---- */
 
-static int open_simulated(int connection, int type, int protocol)
+static int adopt(int connection, int fd, int type, enum kind kind)
 {
-    int32_t what[4] = {type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK), protocol, 0, (int32_t)getpid()};
-    struct exchange exchange = {.head = what, .head_size = sizeof what};
-    if (client_ask(connection, OP_SOCKET, &exchange) != 0)
-        return -1;
-    free(exchange.reply);
-    int fd = exchange.descriptor;
     if (fd < 0)
         return fail(EIO);
-    if (fd >= MOST_DESCRIPTORS) {
+    if (fd >= MOST_DESCRIPTORS || connection >= MOST_DESCRIPTORS) {
         REAL(close)(fd);
         return fail(EMFILE);
     }
@@ -92,7 +124,11 @@ static int open_simulated(int connection, int type, int protocol)
         fcntl(fd, F_SETFD, 0);
     if ((type & SOCK_NONBLOCK) != 0)
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    if (kind == CONTROL_SOCKET)
+        client_be_patient(connection);
+    owners[fd] = getpid();
     atomic_store(&connections[fd], connection + 1);
+    atomic_store(&kinds[fd], (int)kind);
     return fd;
 }
 
@@ -104,7 +140,15 @@ int socket(int domain, int type, int protocol)
     int connection = client_connect(path);
     if (connection < 0)
         return -1;
-    int fd = open_simulated(connection, type, protocol);
+    int plain_type = type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int32_t what[5] = {plain_type, protocol, 0, (int32_t)getpid(), simulated_uid()};
+    struct exchange exchange = {.head = what, .head_size = sizeof what};
+    int fd = client_ask(connection, OP_SOCKET, &exchange);
+    if (fd == 0) {
+        free(exchange.reply);
+        enum kind kind = plain_type == SOCK_RAW ? EVENT_SOCKET : CONTROL_SOCKET;
+        fd = adopt(connection, exchange.descriptor, type, kind);
+    }
     if (fd < 0) {
         int failure = errno;
         client_close(connection);
@@ -113,12 +157,17 @@ int socket(int domain, int type, int protocol)
     return fd;
 }
 
+/* A request that another thread makes on the socket is waited for, as the kernel does. */
 int close(int fd)
 {
-    if (connection_of(fd) >= 0) {
+    if (kind_of(fd) != NOT_OURS && owners[fd] == getpid()) {
+        atomic_store(&kinds[fd], NOT_OURS);
         int connection = atomic_exchange(&connections[fd], 0) - 1;
-        if (connection >= 0)
+        if (connection >= 0) {
+            pthread_mutex_lock(&turns[connection]);
             client_close(connection);
+            pthread_mutex_unlock(&turns[connection]);
+        }
     }
     return REAL(close)(fd);
 }
@@ -132,9 +181,8 @@ int ioctl(int fd, unsigned long request, ...)
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
 
-    int connection = connection_of(fd);
     uint32_t number = (uint32_t)request;
-    if (connection < 0 || number == FIONBIO || number == FIOCLEX || number == FIONCLEX)
+    if (kind_of(fd) == NOT_OURS || number == FIONBIO || number == FIOCLEX || number == FIONCLEX)
         return REAL(ioctl)(fd, request, argument);
     if (number == FIONREAD)
         number = FIONREAD_DARWIN;
@@ -149,130 +197,12 @@ int ioctl(int fd, unsigned long request, ...)
         .tail = argument,
         .tail_size = (number & IOC_IN_DARWIN) != 0 ? size : 0,
     };
-    if (client_ask(connection, OP_IOCTL, &exchange) != 0)
+    if (ask(fd, OP_IOCTL, &exchange) != 0)
         return -1;
     if ((number & IOC_OUT_DARWIN) != 0)
         memcpy(argument, exchange.reply, exchange.reply_size < size ? exchange.reply_size : size);
     free(exchange.reply);
     return 0;
-}
-
-/* ---- getsockopt, setsockopt ---- */
-
-/* Turn this system's level and name into Darwin's; 1 if libc can do the option on its own. */
-static int translate_option(int32_t option[2])
-{
-    static const int names[][2] = {
-        {SO_SNDBUF, 0x1001},   {SO_RCVBUF, 0x1002}, {SO_SNDLOWAT, 0x1003},
-        {SO_RCVLOWAT, 0x1004}, {SO_ERROR, 0x1007},  {SO_TYPE, 0x1008},
-    };
-    if (option[0] != SOL_SOCKET)
-        return 0;
-    if (option[1] == SO_RCVTIMEO)
-        return 1;
-    option[0] = SOL_SOCKET_DARWIN;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (option[1] == names[i][0]) {
-            option[1] = names[i][1];
-            return 0;
-        }
-    }
-    option[1] = -1;
-    return 0;
-}
-
-int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
-{
-    int connection = connection_of(fd);
-    int32_t option[2] = {level, name};
-    if (connection < 0 || translate_option(option))
-        return REAL(getsockopt)(fd, level, name, value, size);
-    struct exchange exchange = {.head = option, .head_size = sizeof option};
-    if (client_ask(connection, OP_GETSOCKOPT, &exchange) != 0)
-        return -1;
-    if (exchange.reply_size < *size)
-        *size = (socklen_t)exchange.reply_size;
-    memcpy(value, exchange.reply, *size);
-    free(exchange.reply);
-    return 0;
-}
-
-int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
-{
-    int connection = connection_of(fd);
-    int32_t option[2] = {level, name};
-    if (connection < 0 || translate_option(option))
-        return REAL(setsockopt)(fd, level, name, value, size);
-    struct exchange exchange = {
-        .head = option,
-        .head_size = sizeof option,
-        .tail = value,
-        .tail_size = size,
-    };
-    if (client_ask(connection, OP_SETSOCKOPT, &exchange) != 0)
-        return -1;
-    free(exchange.reply);
-    return 0;
-}
-
-/* ---- calls that an event socket refuses ---- */
-
-int bind(int fd, const struct sockaddr *address, socklen_t size)
-{
-    return connection_of(fd) < 0 ? REAL(bind)(fd, address, size) : fail(EOPNOTSUPP);
-}
-
-int connect(int fd, const struct sockaddr *address, socklen_t size)
-{
-    return connection_of(fd) < 0 ? REAL(connect)(fd, address, size) : fail(EOPNOTSUPP);
-}
-
-int listen(int fd, int backlog)
-{
-    return connection_of(fd) < 0 ? REAL(listen)(fd, backlog) : fail(EOPNOTSUPP);
-}
-
-int accept(int fd, struct sockaddr *address, socklen_t *size)
-{
-    return connection_of(fd) < 0 ? REAL(accept)(fd, address, size) : fail(EOPNOTSUPP);
-}
-
-int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
-{
-    return connection_of(fd) < 0 ? REAL(accept4)(fd, address, size, flags) : fail(EOPNOTSUPP);
-}
-
-int getsockname(int fd, struct sockaddr *address, socklen_t *size)
-{
-    return connection_of(fd) < 0 ? REAL(getsockname)(fd, address, size) : fail(EOPNOTSUPP);
-}
-
-int getpeername(int fd, struct sockaddr *address, socklen_t *size)
-{
-    return connection_of(fd) < 0 ? REAL(getpeername)(fd, address, size) : fail(ENOTCONN);
-}
-
-int shutdown(int fd, int how)
-{
-    return connection_of(fd) < 0 ? REAL(shutdown)(fd, how) : fail(ENOTCONN);
-}
-
-ssize_t send(int fd, const void *data, size_t size, int flags)
-{
-    return connection_of(fd) < 0 ? REAL(send)(fd, data, size, flags) : fail(EOPNOTSUPP);
-}
-
-ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address,
-               socklen_t address_size)
-{
-    if (connection_of(fd) < 0)
-        return REAL(sendto)(fd, data, size, flags, address, address_size);
-    return fail(EOPNOTSUPP);
-}
-
-ssize_t write(int fd, const void *data, size_t size)
-{
-    return connection_of(fd) < 0 ? REAL(write)(fd, data, size) : fail(EOPNOTSUPP);
 }
 
 /* ---- sysctlbyname, which Linux lacks ---- */

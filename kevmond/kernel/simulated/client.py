@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Final
 
 from kevmond.errors import KernelError, KernelGone
 from kevmond.kernel.simulated import wire
@@ -13,27 +15,31 @@ from kevmond.kernel.simulated import wire
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 """How long a reply may take: far longer than any request needs, so that a stuck server is told."""
 
-_READ_SIZE = 65536
+HANDLER_TIMEOUT_SECONDS: Final = 60.0
+"""The same where a control's own function is waited for, which may be slow."""
+
+_READ_SIZE: Final = 65536
 
 
 class Connection:
     """A connection to the server at `path`; KernelGone if none answers there.
 
-    Not for the thread of the server's own event loop, which could never reply.
+    Threads may share it: their requests take turns.  It is not for the thread of the server's own
+    event loop, which could never reply.  After a KernelGone it is of no more use.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout: float = _TIMEOUT_SECONDS) -> None:
         self._path = path
         self._frames = wire.FrameReader()
+        self._turn = threading.Lock()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(_TIMEOUT_SECONDS)
+        self._socket.settimeout(timeout)
         try:
             self._socket.connect(str(path))
         except OSError as error:
-            self._socket.close()
             raise self._gone(error) from error
 
     def ask(self, call: str, operation: wire.Operation, body: bytes = b"") -> bytes:
@@ -41,36 +47,51 @@ class Connection:
 
         KernelError with the kernel's errno, named for `call`; KernelGone if the server is gone.
         """
-        self._send(operation, body)
-        while True:
-            data = self._receive(0)[0]
-            for status, reply in self._frames.feed(data):
-                return _checked(call, status, reply)
+        with self._turn:
+            self._send(operation, body)
+            while True:
+                data = self._receive(0)[0]
+                for status, reply in self._frames.feed(data):
+                    return _checked(call, status, reply)
 
-    def open_socket(self, call: str, kind: int, protocol: int, transport: wire.Transport) -> int:
+    def open_socket(
+        self, call: str, kind: int, protocol: int, transport: wire.Transport, uid: int = 0
+    ) -> int:
         """Open a simulated socket on this connection; the descriptor its messages arrive on."""
-        self._send(wire.Operation.SOCKET, wire.SOCKET.pack(kind, protocol, transport, os.getpid()))
-        received: list[int] = []
-        while True:
-            data, descriptors = self._receive(1)
-            received += descriptors
-            for status, reply in self._frames.feed(data):
-                _checked(call, status, reply)
-                if not received:
-                    raise KernelError(call, "EPROTO", "the server sent no descriptor")
-                return received[0]
+        what = wire.SOCKET.pack(kind, protocol, transport, os.getpid(), uid)
+        with self._turn:
+            self._send(wire.Operation.SOCKET, what)
+            received: list[int] = []
+            while True:
+                data, descriptors = self._receive(1)
+                received += descriptors
+                for status, reply in self._frames.feed(data):
+                    _checked(call, status, reply)
+                    if not received:
+                        raise KernelError(call, "EPROTO", "the server sent no descriptor")
+                    return received[0]
+
+    def is_gone(self) -> bool:
+        """Tell whether the server has ended the connection, without waiting for anything."""
+        if self._socket.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return any(event & ~select.POLLIN for _, event in poll.poll(0))
 
     def close(self) -> None:
         """Close the connection, and the simulated socket on it as soon as the server sees it."""
-        self._socket.close()
+        with self._turn:
+            self._socket.close()
 
     def close_and_wait(self) -> None:
         """Close the connection once the server has closed the simulated socket on it."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-            while self._socket.recv(_READ_SIZE):
-                pass
-        self._socket.close()
+        with self._turn:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+                while self._socket.recv(_READ_SIZE):
+                    pass
+            self._socket.close()
 
     def __del__(self) -> None:
         self._socket.close()  # kernels have no end of their own: theirs is the garbage collector's
@@ -94,6 +115,8 @@ class Connection:
         return data, received
 
     def _gone(self, error: OSError) -> KernelGone:
+        """Name the failure, and make sure that no late reply is taken for another request's."""
+        self._socket.close()
         symbol = "ETIMEDOUT" if isinstance(error, TimeoutError) else "ECONNRESET"
         if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
             symbol = "ECONNREFUSED"

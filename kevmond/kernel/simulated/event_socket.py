@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from typing import TYPE_CHECKING
 
 from kevmond.errors import KernelError, KernelGone
 from kevmond.kernel import abi
 from kevmond.kernel.receive_space import raise_receive_space
 from kevmond.kernel.simulated.event_pcb import EventPcb
+from kevmond.kernel.simulated.readiness import Readiness
 
 if TYPE_CHECKING:
     from kevmond.kernel.base import KernelFilter
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 class SimulatedEventSocket:
     """See `EventSocket`; also the `Reader` of its own queue.
 
-    `fileno()` is the end of a socket pair that holds one byte exactly while messages wait, made
-    when first asked for: system calls are paid only when the queue turns from empty to not empty
-    or back.  (Not a pipe: libuv refuses to watch those on macOS.)
+    `fileno()` is readable exactly while messages wait, and from the end on.
     """
 
     def __init__(self, kernel: SimulatedKernel, receive_space: int) -> None:
@@ -29,7 +27,7 @@ class SimulatedEventSocket:
         self._pcb = EventPcb(kernel.sockbuf_rules, self, os.getpid())
         self._queue = self._pcb.queue
         self._sockbuf = self._pcb.sockbuf
-        self._signal: tuple[socket.socket, socket.socket] | None = None
+        self._ready = Readiness()
         self._gone = False
         self._closed = False
         self._fault: str | None = None
@@ -47,13 +45,7 @@ class SimulatedEventSocket:
 
     def fileno(self) -> int:
         """See `EventSocket.fileno`; -1 when closed."""
-        if self._closed:
-            return -1
-        if self._signal is None:
-            self._signal = socket.socketpair()
-            if self._queue or self._gone:
-                self.arrived()
-        return self._signal[0].fileno()
+        return -1 if self._closed else self._ready.fileno()
 
     def recv_into(self, buffer: memoryview) -> int:
         """See `EventSocket.recv_into`; an empty `buffer` reads 0 and discards a waiting message."""
@@ -64,8 +56,8 @@ class SimulatedEventSocket:
         message = self._queue.popleft()
         size = len(message)
         self._sockbuf.release(size)
-        if self._signal is not None and not self._queue:
-            self._signal[0].recv(1)
+        if not self._queue:
+            self._ready.lower()
         if size > len(buffer):
             size = len(buffer)
             message = message[:size]
@@ -111,8 +103,7 @@ class SimulatedEventSocket:
         self._closed = True
         self._kernel.detach(self._pcb)
         self._queue.clear()
-        for end in self._signal or ():
-            end.close()
+        self._ready.close()
 
     def fail_next_read(self, symbol: str) -> None:
         """Make the next `recv_into` fail with this errno name; for tests of what a reader does."""
@@ -120,19 +111,16 @@ class SimulatedEventSocket:
 
     def arrived(self) -> None:
         """See `Reader.arrived`."""
-        if self._signal is not None:
-            self._signal[1].send(b"\0")
+        self._ready.raise_()
 
     def settle(self) -> None:
         """See `Reader.settle`: space is released as messages are read, so nothing is owed."""
 
     def gone(self) -> None:
         """See `Reader.gone`: the descriptor turns readable, and reading tells KernelGone."""
-        waiting = bool(self._queue)
         self._gone = True
         self._queue.clear()
-        if not waiting:
-            self.arrived()
+        self._ready.raise_()
 
     def _raise_fault(self) -> None:
         symbol, self._fault = self._fault, None

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 from kevmond.errors import KernelError
 from kevmond.kernel import abi
 from kevmond.kernel.base import KernelIdentity, KernelStatistics
+from kevmond.kernel.simulated import kctl_sysctls
 from kevmond.kernel.simulated.event_socket import SimulatedEventSocket
 from kevmond.kernel.simulated.sockbuf import SockbufRules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kevmond.kernel.control_base import ControlInfo, ControlStatistics
+    from kevmond.kernel.simulated.control_socket import SimulatedControlSocket
     from kevmond.kernel.simulated.event_pcb import EventPcb
+    from kevmond.kernel.simulated.kctl import ControlTable
 
 FIRST_VENDOR_CODE = 1001
 """First code given to a third party: 1000 of the shared table went to an mbuf tag at boot."""
@@ -36,13 +40,17 @@ class SimulatedKernel:
 
     `message_limit` is the longest message, header included (224, or 288 as on arm64).  `sb_max` is
     kern.ipc.maxsockbuf.  `clamp_receive_space` behaves as newer kernels do: a receive buffer that
-    is too large is cut to sb_max and granted, not refused.
+    is too large is cut to sb_max and granted, not refused.  `uid` is who opens sockets in this
+    process: privileged controls are for 0 alone.
 
     `last_id` is the id of the event last posted (u32).  Tests set it: back, for the duplicate and
     unordered ids that two posters at once bring about; ahead, for a gap; near 2^32, for the wrap.
     """
 
     name = "simulated"
+
+    inline = True
+    """Its calls take no time, and belong on the thread of its reader."""
 
     def __init__(
         self,
@@ -54,6 +62,7 @@ class SimulatedKernel:
         host: str | None = None,
         os_release: str = "20.6.0",
         os_build: str = "20G1427",
+        uid: int = 0,
     ) -> None:
         self.message_limit = message_limit
         self.sb_max = sb_max
@@ -61,6 +70,7 @@ class SimulatedKernel:
         self._identity = KernelIdentity(
             boot_id or str(uuid.uuid4()), host or socket.gethostname(), os_release, os_build
         )
+        self.uid = uid
         self._boot()
 
     def _boot(self) -> None:
@@ -75,6 +85,18 @@ class SimulatedKernel:
         self._fullsock = 0
         self._posted = 0
         self._starve_after: int | None = None
+        self._kctl: ControlTable | None = None
+
+    @property
+    def kctl(self) -> ControlTable:
+        """The kernel controls; Apple's own are there from the boot on."""
+        if self._kctl is None:
+            from kevmond.kernel.simulated.apple import register_all  # noqa: PLC0415 - few need them
+            from kevmond.kernel.simulated.kctl import ControlTable  # noqa: PLC0415 - as above
+
+            self._kctl = ControlTable(self)
+            register_all(self._kctl)
+        return self._kctl
 
     def identity(self) -> KernelIdentity:
         """See `Kernel.identity`."""
@@ -83,6 +105,22 @@ class SimulatedKernel:
     def open_event_socket(self, receive_space: int) -> SimulatedEventSocket:
         """See `Kernel.open_event_socket`."""
         return SimulatedEventSocket(self, receive_space)
+
+    def open_control_socket(self, *, stream: bool = False) -> SimulatedControlSocket:
+        """See `ControlKernel.open_control_socket`."""
+        from kevmond.kernel.simulated.control_socket import (  # noqa: PLC0415 - few need them
+            SimulatedControlSocket,
+        )
+
+        return SimulatedControlSocket(self, stream=stream)
+
+    def controls(self) -> list[ControlInfo]:
+        """See `ControlKernel.controls`."""
+        return kctl_sysctls.infos(self)
+
+    def control_statistics(self) -> ControlStatistics:
+        """See `ControlKernel.control_statistics`."""
+        return kctl_sysctls.statistics(self)
 
     def statistics(self) -> KernelStatistics:
         """See `Kernel.statistics`.
@@ -171,12 +209,14 @@ class SimulatedKernel:
 
     def reboot(self) -> None:
         """Start anew: open sockets are gone, ids, codes and counters restart, the boot is new."""
-        pcbs = self.pcbs
+        pcbs, kctl = self.pcbs, self._kctl
         old = self._identity
         self._identity = KernelIdentity(str(uuid.uuid4()), old.host, old.os_release, old.os_build)
         self._boot()
         for pcb in pcbs:
             pcb.reader.gone()
+        if kctl is not None:
+            kctl.reboot()
 
     def starve_next_post(self, served: int) -> None:
         """Run out of mbufs in the next post after `served` sockets, newest first, were served.

@@ -9,15 +9,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kevmond.errors import KernelGone
-from kevmond.kernel import abi, kevt_sysctl
+from kevmond.errors import KernelError, KernelGone
+from kevmond.kernel import abi, control_abi, kctl_sysctl, kevt_sysctl
 from kevmond.kernel.base import KernelIdentity, KernelStatistics
 from kevmond.kernel.simulated import wire
-from kevmond.kernel.simulated.client import Connection
+from kevmond.kernel.simulated.client import HANDLER_TIMEOUT_SECONDS, Connection
+from kevmond.kernel.simulated.remote_control import RemoteControlSocket
 from kevmond.kernel.simulated.remote_event import RemoteEventSocket
 
 if TYPE_CHECKING:
     import os
+
+    from kevmond.kernel.control_base import ControlInfo, ControlStatistics
 
 _HAS_PACKETS = sys.platform == "linux"
 """Whether AF_UNIX has SOCK_SEQPACKET, which macOS lacks."""
@@ -26,13 +29,15 @@ _HAS_PACKETS = sys.platform == "linux"
 class RemoteKernel:
     """See `Kernel`; also posts, injects and reboots, as `SimulatedKernel` does.
 
-    KernelGone is raised when nobody serves at `path`; a later call tries anew.
+    KernelGone is raised when nobody serves at `path`; a later call tries anew.  `uid` is who opens
+    sockets, as far as the simulated kernel is told.
     """
 
     name = "simulated"
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], uid: int = 0) -> None:
         self.path = Path(path)
+        self.uid = uid
         self._connection: Connection | None = None
 
     def identity(self) -> KernelIdentity:
@@ -61,6 +66,29 @@ class RemoteKernel:
     def statistics(self) -> KernelStatistics | None:
         """See `Kernel.statistics`."""
         return kevt_sysctl.parse_stats(self.sysctl(abi.SYSCTL_KEVT_STATS))
+
+    def open_control_socket(self, *, stream: bool = False) -> RemoteControlSocket:
+        """See `ControlKernel.open_control_socket`.
+
+        EPROTONOSUPPORT for SOCK_DGRAM where this system has no packet sockets.
+        """
+        if not stream and not _HAS_PACKETS:
+            hint = "this system's Unix sockets have no SOCK_SEQPACKET, which its messages need"
+            raise KernelError("socket(SYSPROTO_CONTROL)", "EPROTONOSUPPORT", hint)
+        connection = Connection(self.path, HANDLER_TIMEOUT_SECONDS)
+        try:
+            return RemoteControlSocket(connection, stream=stream, uid=self.uid)
+        except BaseException:
+            connection.close()
+            raise
+
+    def controls(self) -> list[ControlInfo]:
+        """See `ControlKernel.controls`."""
+        return kctl_sysctl.read_controls(lambda name, _: self.sysctl(name))
+
+    def control_statistics(self) -> ControlStatistics | None:
+        """See `ControlKernel.control_statistics`."""
+        return kctl_sysctl.parse_stats(self.sysctl(control_abi.SYSCTL_KCTL_STATS))
 
     def post(
         self,
@@ -111,18 +139,19 @@ class RemoteKernel:
 
     def close(self) -> None:
         """Close the connection; sockets stay open, and a later call connects again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _text(self, name: str) -> str:
         return self.sysctl(name).split(b"\0", 1)[0].decode()
 
     def _ask(self, call: str, operation: wire.Operation, body: bytes = b"") -> bytes:
-        if self._connection is None:
-            self._connection = Connection(self.path)
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = Connection(self.path)
         try:
-            return self._connection.ask(call, operation, body)
+            return connection.ask(call, operation, body)
         except KernelGone:
             self.close()
             raise

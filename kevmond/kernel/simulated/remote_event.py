@@ -57,13 +57,13 @@ class RemoteEventSocket(FdEventSocket):
         return self._connection.ask(call, wire.Operation.IOCTL, body)
 
     def _set_receive_space(self, size: int) -> None:
-        body = wire.SOCKOPT.pack(abi.SOL_SOCKET, abi.SO_RCVBUF) + _INT.pack(size)
+        body = wire.SOCKOPT.pack(abi.SOL_SOCKET, abi.SO_RCVBUF, 1) + _INT.pack(size)
         self._connection.ask(f"setsockopt SO_RCVBUF {size}", wire.Operation.SETSOCKOPT, body)
 
     def _read_receive_space(self) -> int:
-        body = wire.SOCKOPT.pack(abi.SOL_SOCKET, abi.SO_RCVBUF)
+        body = wire.SOCKOPT.pack(abi.SOL_SOCKET, abi.SO_RCVBUF, _INT.size) + bytes(_INT.size)
         answer = self._connection.ask("getsockopt SO_RCVBUF", wire.Operation.GETSOCKOPT, body)
-        return int(_INT.unpack(answer)[0])
+        return int(_INT.unpack_from(answer, wire.U32.size)[0])
 
 
 class FrameCutter:

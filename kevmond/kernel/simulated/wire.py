@@ -8,23 +8,38 @@ Mac's structures, and numbers (ioctls, option levels and names) are Darwin's.
 
 The reply to SOCKET carries a descriptor (SCM_RIGHTS) on which messages arrive.  For
 Transport.PACKET each recv(2) on it returns one whole message.  For Transport.FRAMED, for systems
-without SOCK_SEQPACKET, it is a byte stream of `u32 size, message`.  The socket lives as long as the
-connection.  What was read from the descriptor needs no acknowledgement: the server holds a second
-descriptor of the same end, on which FIONREAD tells how much waits there.
+without SOCK_SEQPACKET, it is a byte stream of `u32 size, message`; control sockets have none of
+that, and for a control of type SOCK_STREAM the descriptor is a plain stream of bytes.  The socket
+lives as long as the connection.  What was read from the descriptor needs no acknowledgement: the
+server holds a second descriptor of the same end, on which FIONREAD tells how much waits there.
+
+A call that runs a function of a hosted kext is answered when that is done; other connections are
+served meanwhile.  A client that closes its half of the connection (shutdown) is told that the
+socket is closed, disconnect function and all, by the end of the other half.
 
 | operation   | body                                       | reply's body                         |
 |-------------|--------------------------------------------|--------------------------------------|
-| SOCKET      | i32 type, i32 protocol, i32 transport, i32 pid | none, and the descriptor         |
+| SOCKET      | i32 type, protocol, transport, pid, uid    | none, and the descriptor             |
 | IOCTL       | u32 request, argument                      | argument as the kernel left it       |
-| GETSOCKOPT  | i32 level, i32 name                        | value                                |
-| SETSOCKOPT  | i32 level, i32 name, value                 | none                                 |
+| GETSOCKOPT  | i32 level, name, u32 size, buffer          | u32 length told, value               |
+| SETSOCKOPT  | i32 level, name, u32 1 if not NULL, value  | none                                 |
 | SYSCTL      | u32 1 if it writes, name                   | u32 size a probe is told, value      |
 | DROPPED     | none                                       | u64 messages dropped on this socket  |
-| POST        | u32 vendor, class, subclass, code, times; data | u32 id of the last                |
+| CONNECT     | sockaddr_ctl                               | none                                 |
+| BIND        | sockaddr_ctl                               | none                                 |
+| SEND        | u32 flags, data                            | u32 bytes taken                      |
+| GETPEER     | none                                       | sockaddr_ctl                         |
+| SHUTDOWN    | i32 how                                    | none                                 |
+| POST        | u32 vendor, class, subclass, code, times; data | u32 id of the last               |
 | KEXT_POST   | as POST                                    | as POST                              |
 | INJECT      | any number of: u32 size, message           | none                                 |
 | VENDOR_FIND | name                                       | u32 code                             |
 | REBOOT      | none                                       | none                                 |
+| HOST        | none                                       | none                                 |
+
+GETSOCKOPT's buffer is shown to a control's function: zeros at its end may be left out, but for its
+first byte; nothing at all means that there is no buffer.  After the reply to HOST the connection is
+that of a kext's host, and speaks as `served_kext` says.
 """
 
 from __future__ import annotations
@@ -37,16 +52,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HEADER = struct.Struct("<2I")
-SOCKET = struct.Struct("<4i")
+SOCKET = struct.Struct("<5i")
 IOCTL = struct.Struct("<I")
-SOCKOPT = struct.Struct("<2i")
+SOCKOPT = struct.Struct("<2iI")
+SEND = struct.Struct("<I")
+SHUTDOWN = struct.Struct("<i")
 SYSCTL = struct.Struct("<I")
 POST = struct.Struct("<5I")
 U32 = struct.Struct("<I")
 U64 = struct.Struct("<Q")
 
-BODY_MAX = 16 * 1024 * 1024
-"""Longest body, bytes; a frame that claims more is not of this protocol."""
+BODY_MAX = (64 * 1024 + 64) * 1024
+"""Longest body, bytes: the longest option there can be, 64 MiB, and what goes with it.  A frame
+that claims more is not of this protocol."""
 
 MESSAGES_MAX = 1_000_000
 """Most messages that one POST may ask for: the server does nothing else meanwhile."""
@@ -61,11 +79,17 @@ class Operation(IntEnum):
     SETSOCKOPT = 4
     SYSCTL = 5
     DROPPED = 6
+    CONNECT = 7
+    BIND = 8
+    SEND = 9
+    GETPEER = 10
+    SHUTDOWN = 11
     POST = 16
     KEXT_POST = 17
     INJECT = 18
     VENDOR_FIND = 19
     REBOOT = 20
+    HOST = 24
 
 
 class Status(IntEnum):
@@ -89,6 +113,13 @@ class ProtocolError(Exception):
 def frame(kind: int, body: bytes = b"") -> bytes:
     """Make a request (`kind` is an Operation) or a reply (a Status)."""
     return HEADER.pack(len(body), kind) + body
+
+
+def unpack(layout: struct.Struct, body: bytes) -> tuple[int, ...]:
+    """Read the integers that `body` begins with.  ProtocolError if it is shorter."""
+    if len(body) < layout.size:
+        raise ProtocolError("a request is cut")
+    return layout.unpack_from(body)
 
 
 class FrameReader:
