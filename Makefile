@@ -13,7 +13,7 @@ define make_environment
 	touch $(1)/.made
 endef
 
-.PHONY: run test lint bench fuzz docs lock clean help
+.PHONY: run test lint bench fuzz docs kext lock clean help
 .DEFAULT_GOAL := help
 
 run: $(RUN)/.made  ## start the daemon here and watch events (Ctrl-C stops it)
@@ -35,6 +35,9 @@ fuzz: $(TEST)/.made  ## decode a million random and mutated messages
 
 docs: $(TEST)/.made  ## write the generated pages again
 	$(TEST)/bin/kevmond events --markdown > docs/events.md
+
+kext:  ## build the host that runs the sample kernel extension here (Linux)
+	$(MAKE) -s -C kext/host
 
 lock:  ## resolve the dependencies again (needs uv; no index address is written)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

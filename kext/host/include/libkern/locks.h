@@ -1,0 +1,2 @@
+/* Mutexes: kern/locks.h under its other name. */
+#include "../kern/locks.h"

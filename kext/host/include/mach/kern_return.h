@@ -1,0 +1,2 @@
+/* kern_return_t and its values. */
+#include "../kpi/base.h"

@@ -1,0 +1,2 @@
+/* The monotonic clock. */
+#include "../kern/clock.h"

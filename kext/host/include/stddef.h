@@ -1,0 +1,2 @@
+/* size_t, NULL, offsetof. */
+#include "kpi/base.h"

@@ -1,0 +1,2 @@
+/* The basic types. */
+#include "../kpi/base.h"
