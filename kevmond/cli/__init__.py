@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "decode": "Decode recorded or given bytes.",
     "record": "Write raw kernel events to a file.",
     "simulate": "Serve a simulated kernel to other processes.",
+    "ctl": "List, ask and talk to kernel controls.",
+    "doctor": "Check what this system offers.",
     "schema": "Print the JSON Schema of an event.",
 }
 """Every subcommand and what `kevmond --help` says of it, so that help loads none of them."""

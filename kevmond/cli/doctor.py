@@ -1,0 +1,84 @@
+"""`kevmond doctor`: what this system offers, found out by trying."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from kevmond.cli.doctor_checks import Finding
+    from kevmond.kernel.base import Kernel
+
+_WORDS: Final = {"pass": "pass", "fail": "fail", "impossible": "not possible here"}
+_COLOURS: Final[dict[str, dict[str, Any]]] = {
+    "pass": {"fg": "green"},
+    "fail": {"fg": "red", "bold": True},
+    "impossible": {"fg": "yellow"},
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kevmond doctor                  what any user can find out
+  sudo kevmond doctor             also a tunnel and its kernel events, end to end
+  kevmond doctor --json | jq -r 'select(.outcome == "fail") | .told'
+
+\b
+It needs no kernel extension and changes nothing, but for a tunnel interface that comes and goes.
+Exit code 1 if any check failed.
+"""
+)
+@click.option(
+    "--kernel",
+    "spec",
+    default="auto",
+    show_default=True,
+    metavar="SOURCE",
+    help="auto, darwin, simulated or simulated:PATH.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON, one object a check.")
+def command(spec: str, *, as_json: bool) -> int:
+    """Check that kernel events and kernel controls work here, and say of each check why not."""
+    from kevmond.cli.doctor_checks import examine
+    from kevmond.kernel.select import open_kernel
+
+    kernel = open_kernel(spec)
+    if kernel.name == "replay":
+        raise click.UsageError(
+            "a recording has no kernel to check; say --kernel darwin, simulated or simulated:PATH"
+        )
+    if not as_json:
+        click.echo(_heading(kernel))
+    outcomes: Counter[str] = Counter()
+    for finding in examine(kernel):
+        outcomes[finding.outcome] += 1
+        if as_json:
+            facts = {"kernel": kernel.name, **dataclasses.asdict(finding)}
+            click.echo(json.dumps(facts))
+        else:
+            _show(finding)
+        sys.stdout.flush()
+    if not as_json:
+        told = [f"{outcomes[outcome]} {word}" for outcome, word in _WORDS.items()]
+        click.echo(", ".join(told))
+    return 1 if outcomes["fail"] else 0
+
+
+def _heading(kernel: Kernel) -> str:
+    if kernel.name == "simulated":
+        return "a simulated kernel is checked: this tells of kevmond, and nothing of a Mac"
+    return "the kernel of this system is checked"
+
+
+def _show(finding: Finding) -> None:
+    word = click.style(f"{_WORDS[finding.outcome]:<17}", **_COLOURS[finding.outcome])
+    click.echo(f"{word}  {finding.about}")
+    click.echo(f"{'':<17}  {finding.told}")
+    if finding.advice:
+        click.echo(f"{'':<17}  -> {finding.advice}")
