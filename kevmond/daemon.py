@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kevmond.capture.reader import Capture
+from kevmond.capture.socket import REPLAY
 from kevmond.clock import SystemClock
 from kevmond.config.loader import Loaded
 from kevmond.errors import ConfigError, KevmondError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from kevmond.clock import Clock
+    from kevmond.control.fleet import ControlFleet
     from kevmond.journal.notices import Notice
 
 JOURNAL_DEADLINE: Final = 5.0
@@ -75,6 +77,7 @@ class Daemon:
         self._stop_reason: asyncio.Future[str] | None = None
         self._reloads: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._controls: ControlFleet | None = None
         self._early: list[OwnPayload] | None = []
         """Own records made before the run's first one; None once that is written."""
 
@@ -120,6 +123,7 @@ class Daemon:
         early, self._early = self._early or [], None
         for payload in early:
             self._say(payload)
+        await self._apply_controls()
         self._story = self._tell(story)
         self._ending = asyncio.get_running_loop().create_task(self._await_end(), name="capture")
 
@@ -136,6 +140,8 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         try:
+            if self._controls is not None:
+                await self._controls.aclose(deadline)
             await self._capture.stop()
             uptime = (self._clock.monotonic_ns() - self._started_ns) / 1e9
             events = self._capture.statistics().delivered
@@ -182,6 +188,22 @@ class Daemon:
             )
         else:
             self._say(own.Journal(state=notice.kind, detail=notice.text, lost=notice.count))
+
+    # ------------------------------------------------------------------ control channels
+
+    async def _apply_controls(self) -> None:
+        """Make the channels those of the configuration; a daemon without any has no part of them.
+
+        A recording has no controls, so there are no channels beside one.
+        """
+        settings = self._loaded.settings.control
+        if self._kernel.name == REPLAY or (self._controls is None and not settings):
+            return
+        if self._controls is None:
+            from kevmond.control.fleet import ControlFleet  # noqa: PLC0415 - few need them
+
+            self._controls = ControlFleet(self._kernel, self._say, self._log)
+        await self._controls.apply(settings)
 
     # ------------------------------------------------------------------ the embedded kernel
 
@@ -247,6 +269,7 @@ class Daemon:
         if any(key.startswith("sinks.") for key in applied):
             await self._fleet.apply(settings.sinks, settings.daemon.drain_deadline)
         await self._capture.apply(settings.capture, filters=self._filters())
+        await self._apply_controls()
         failed = await self._fleet.reopen()
         self._say(own.Config(state="applied", changes=applied, file=self._file()))
         for line in failed:

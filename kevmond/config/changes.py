@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pydantic import BaseModel
 
@@ -44,17 +44,20 @@ class Changes:
 
 
 def compare(old: Settings, new: Settings) -> Changes:
-    """Return which keys differ; a sink counts as one key, "sinks.NAME"."""
-    sinks = {*old.sinks, *new.sinks}
-    changed = [f"sinks.{name}" for name in sorted(sinks) if _differ(old, new, name)]
+    """Return which keys differ; a sink or channel counts as one key, "sinks.NAME"."""
+    changed = [*_named(old.sinks, new.sinks, "sinks"), *_named(old.control, new.control, "control")]
     for section in ("daemon", "kernel", "capture", "journal"):
         changed += _keys(getattr(old, section), getattr(new, section), section)
     late = tuple(key for key in changed if _at_start_only(key))
     return Changes(tuple(key for key in changed if key not in late), late)
 
 
-def _differ(old: Settings, new: Settings, sink: str) -> bool:
-    return old.sinks.get(sink) != new.sinks.get(sink)
+def _named(
+    old: Mapping[str, BaseModel], new: Mapping[str, BaseModel], section: str
+) -> Iterator[str]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield f"{section}.{name}"
 
 
 def _keys(old: BaseModel, new: BaseModel, prefix: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import tomli_w
 
 from kevmond.config.settings import Settings
+from kevmond.control.settings import ControlSettings
 from kevmond.events.describe import field_docs
 from kevmond.events.filters import Rule
 from kevmond.sinks import registry
@@ -38,6 +39,7 @@ def json_schema() -> dict[str, Any]:
     }
     schema["$defs"].pop("SinkSettings", None)  # every sink has a definition of its own
     _describe(schema["$defs"]["Rule"], Rule)
+    _describe(schema["$defs"]["ControlSettings"], ControlSettings)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "kevmond configuration"
     return schema

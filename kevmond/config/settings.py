@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
 
 from kevmond.capture.settings import CaptureSettings
+from kevmond.control.settings import ControlSettings
 from kevmond.errors import ConfigError
 from kevmond.journal.settings import JournalSettings
 from kevmond.kernel.select import check_spec
@@ -80,8 +81,20 @@ class Settings(Section):
     """How they are read, and what loss is watched for."""
     journal: JournalSettings = Field(default_factory=JournalSettings)
     """How they are kept."""
+    control: dict[str, ControlSettings] = Field(default_factory=dict)
+    """Kernel controls to keep a channel to: one table a channel, [control.NAME]."""
     sinks: dict[str, SerializeAsAny[SinkSettings]] = Field(default_factory=dict)
     """Where they go: one table a sink, [sinks.NAME]."""
+
+    @field_validator("control")
+    @classmethod
+    def _reachable(cls, channels: dict[str, ControlSettings]) -> dict[str, ControlSettings]:
+        for name, channel in channels.items():
+            try:
+                channel.target(name)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return channels
 
 
 DEFAULT_SINKS: Mapping[str, Mapping[str, str]] = {

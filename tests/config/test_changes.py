@@ -28,6 +28,14 @@ def test_sinks_that_come_and_go_are_changes():
     assert compare(new, settings()).applied == ("sinks.other",)
 
 
+def test_a_channel_counts_as_one_key():
+    """A control channel that comes, goes or changes is told by its name, and taken over at once."""
+    old, new = settings("control.foo.poll=1m"), settings("control.foo.poll=2m")
+    assert compare(old, new).applied == ("control.foo",)
+    assert compare(settings(), new).applied == ("control.foo",)
+    assert compare(new, settings()).applied == ("control.foo",)
+
+
 def test_what_is_read_at_start_needs_a_restart():
     """Journal, kernel, state folder and receive buffer cannot change while running."""
     changes = compare(

@@ -21,7 +21,9 @@ def test_shown_configuration_can_be_loaded_again(tmp_path):
 def test_schema_knows_every_section_and_sink():
     """Editors are told the keys of every section and of every installed sink."""
     schema = json_schema()
-    assert set(schema["properties"]) == {"daemon", "kernel", "capture", "journal", "sinks"}
+    assert set(schema["properties"]) == {
+        "daemon", "kernel", "capture", "journal", "control", "sinks",
+    }  # fmt: skip
     assert schema["$defs"]["sink-jsonl"]["properties"]["type"] == {"const": "jsonl"}
     assert "max_bytes" in schema["$defs"]["sink-jsonl"]["properties"]
 

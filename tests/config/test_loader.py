@@ -67,7 +67,7 @@ def test_unknown_key_names_the_nearest(written):
 def test_unknown_section_lists_what_is_known(written):
     """A section nobody knows is answered with the sections there are."""
     (line,) = complaints(written("[zebra]\nx = 1\n"))
-    assert line.startswith("zebra: unknown key; known here: capture, daemon, journal, kernel")
+    assert line.startswith("zebra: unknown key; known here: capture, control, daemon, journal")
 
 
 def test_unknown_key_of_a_sink_names_the_nearest(written):
@@ -163,3 +163,15 @@ def test_running_daemon_keeps_its_folder(written):
     settings = load(path, state_dir=Path("/old")).settings
     assert settings.journal.path.parent == settings.sinks["jsonl"].path.parent == Path("/old")
     assert settings.daemon.state_dir == Path("/new")
+
+
+def test_a_channel_s_mistakes_are_told_with_its_key(written):
+    """A [control] section is checked for its keys, its values, and for what it can connect to."""
+    lines = complaints(
+        written('[control.foo]\ncontrl = "x"\n[control.bar]\nprotocol = "raw"\nsubscribe = ["x"]\n')
+    )
+    assert "control.foo.contrl: unknown key; did you mean control?" in lines
+    assert any(line.startswith("control.bar.subscribe") for line in lines)
+    too_long = "x" * 96
+    (line,) = complaints(written(f"[control.{too_long}]\n"))
+    assert f"control.{too_long}" in line
