@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from kevmond.control.fleet import ControlFleet
     from kevmond.journal.notices import Notice
 
+GRACE: Final = 1.0
+"""Seconds, out of the deadline for all of them, that a stop gives to a reload under way and to
+control channels; what hangs there keeps no sink from delivering."""
 JOURNAL_DEADLINE: Final = 5.0
 """Seconds that the journal has to write what is pending and close."""
 
@@ -132,22 +135,23 @@ class Daemon:
         self._stop("end of events")
 
     async def _shut_down(self, reason: str) -> None:
-        deadline = self._loaded.settings.daemon.drain_deadline
-        if self._reloads:  # what is being changed is finished, so that it can be stopped
-            await asyncio.wait(self._reloads, timeout=deadline)
+        now = asyncio.get_running_loop().time
+        end = now() + self._loaded.settings.daemon.drain_deadline
+        if self._reloads:  # what is being changed is finished, if it can be
+            await asyncio.wait(self._reloads, timeout=min(GRACE, end - now()))
         background = [task for task in (self._story, self._ending, *self._reloads) if task]
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         try:
-            if self._controls is not None:
-                await self._controls.aclose(deadline)
+            if self._controls is not None:  # before the rest: what they still say is delivered
+                await self._controls.aclose(max(0.0, min(GRACE, end - now())))
             await self._capture.stop()
             uptime = (self._clock.monotonic_ns() - self._started_ns) / 1e9
             events = self._capture.statistics().delivered
             self._say(own.Stop(reason=reason, events=events, uptime=round(uptime, 3)))
         finally:
-            await self._fleet.drain(deadline)
+            await self._fleet.drain(max(0.0, end - now()))
             await self._journal.aclose(JOURNAL_DEADLINE)
         pending = self._journal.statistics().pending
         if pending:

@@ -66,6 +66,13 @@ class Commands(click.Group):
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click itself would take any EPIPE, a kernel's too, for a closed pipe."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            raise _EscapedError(error) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading them."""
         with formatter.section("Commands"):
@@ -110,6 +117,14 @@ def exit_code(error: BaseException) -> int:
     return 1
 
 
+class _EscapedError(Exception):
+    """An OSError on its way past click."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def _say(error: BaseException) -> None:
     click.echo(f"kevmond: {error}", err=True)
 
@@ -132,9 +147,12 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        _silence_stdout()
-        sys.exit(0)
+    except _EscapedError as escaped:
+        if isinstance(escaped.error, BrokenPipeError):  # our reader has seen enough
+            _silence_stdout()
+            sys.exit(0)
+        _say(escaped.error)
+        sys.exit(exit_code(escaped.error))
     except (KevmondError, OSError) as error:
         _say(error)
         sys.exit(exit_code(error))

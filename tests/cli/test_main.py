@@ -1,5 +1,6 @@
 """The command line as a whole."""
 
+import os
 import subprocess
 import sys
 
@@ -63,6 +64,7 @@ def test_unknown_command_names_the_nearest():
         (errors.ConfigError("x"), 78),
         (errors.FilterError("x"), 78),
         (errors.KernelError("socket", "EPROTONOSUPPORT"), 69),
+        (errors.KernelError("send", "EPIPE"), 69),
         (errors.RecordingError("x"), 65),
         (errors.JournalError("x"), 73),
         (OSError(28, "No space left on device"), 74),
@@ -97,3 +99,15 @@ def test_a_bug_is_told_without_a_traceback(monkeypatch, capsys):
     text = capsys.readouterr().err
     assert text.startswith("kevmond: unexpected ZeroDivisionError: oops")
     assert "Traceback" not in text
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    """`kevmond events | head -1` ends with 0 and says nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "kevmond", "events"],
+            stdout=output, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
