@@ -78,7 +78,10 @@ XSO_KCB = 0x80
 
 XKCTL_REG = struct.Struct("<5I4xQ4I7Q96s")
 """xkctl_reg: len, kind, id, reg_unit, flags, kctlref, recvbufsize, sendbufsize, lastunit, pcbcount,
-addresses of connect, disconnect, send, send_list, setopt, getopt, rcvd (0 if none), name."""
+addresses of the functions (0 if none), name."""
+
+XKCTL_REG_FUNCTIONS = ("connect", "disconnect", "send", "send_list", "setopt", "getopt", "rcvd")
+"""Which functions those are, in their order."""
 
 XKCTLPCB = struct.Struct("<2IQ2IQ96s")
 """xkctlpcb: len, kind, kctpcb, unit, kctlid, kctlref, kctlname."""
@@ -89,6 +92,7 @@ send_list_fail, enqueue_fail, enqueue_fullsock, bad_kctlref, tbl_size_too_big,
 enqdata_mb_alloc_fail, enqdata_sbappend_fail."""
 
 MSG_OOB = 0x1
+MSG_EOR = 0x8
 SHUT_RD = 0
 SHUT_WR = 1
 SHUT_RDWR = 2

@@ -9,25 +9,31 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kevmond.errors import KernelError
 from kevmond.kernel import control_abi
 from kevmond.kernel.control_abi import ControlFlag
 from kevmond.kernel.control_base import ControlClient, ControlInfo, ControlStatistics
 from kevmond.kernel.kevt_sysctl import XSO_SOCKET
-from kevmond.kernel.sysctl_records import ENDS_SIZE, UnstableListError, read_stable, records
+from kevmond.kernel.sysctl_records import (
+    ENDS_SIZE,
+    SOCKET_RECORDS_SIZE,
+    UnstableListError,
+    read_stable,
+    records,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+PCB_SIZE = control_abi.XKCTLPCB.size + SOCKET_RECORDS_SIZE
+"""Bytes of all records of one socket."""
+
 REG_HEADROOM = ENDS_SIZE + 8 * control_abi.XKCTL_REG.size
-PCB_HEADROOM = ENDS_SIZE + 8 * 432
+PCB_HEADROOM = ENDS_SIZE + 8 * PCB_SIZE
 """Bytes to add to the kernel's estimate of each list, which leaves out its two ends and, below 8
 entries, has no slack for new ones."""
-
-_HANDLERS: Final = ("connect", "disconnect", "send", "send_list", "setopt", "getopt", "rcvd")
-"""The functions whose addresses a registration tells, in their order."""
 
 _UID = struct.Struct("<I")
 _PID = struct.Struct("<i")
@@ -121,15 +127,18 @@ def _control(record: bytes) -> ControlInfo:
         control_abi.XKCTL_REG.unpack_from(record)
     )
     *addresses, name = rest
+    flags = ControlFlag(flags)
     return ControlInfo(
         control_id=control_id,
         name=name.partition(b"\0")[0].decode("utf-8", "replace"),
-        flags=ControlFlag(flags),
-        reg_unit=None if reg_unit == control_abi.REG_UNIT_DYNAMIC else reg_unit,
+        flags=flags,
+        reg_unit=reg_unit if ControlFlag.REG_ID_UNIT in flags else None,
         send_space=send_space,
         receive_space=receive_space,
         handlers=frozenset(
-            name for name, address in zip(_HANDLERS, addresses, strict=True) if address
+            function
+            for function, address in zip(control_abi.XKCTL_REG_FUNCTIONS, addresses, strict=True)
+            if address
         ),
         client_count=count,
     )

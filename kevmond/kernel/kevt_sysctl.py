@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kevmond.kernel import abi
 from kevmond.kernel.base import KernelFilter, KernelStatistics
-from kevmond.kernel.sysctl_records import ENDS_SIZE, records
+from kevmond.kernel.sysctl_records import ENDS_SIZE, SOCKET_RECORDS_SIZE, records
 
 XSO_SOCKET = 0x1
 XSO_RCVBUF = 0x2
@@ -19,7 +19,13 @@ XSO_SNDBUF = 0x4
 XSO_STATS = 0x8
 XSO_EVT = 0x100
 
-HEADROOM = ENDS_SIZE + 8 * 336
+XKEVTPCB = struct.Struct("<2IQ3I4x")
+"""xkevtpcb: len, kind, kev_pcb, vendor_code, kev_class, kev_subclass."""
+
+PCB_SIZE = XKEVTPCB.size + SOCKET_RECORDS_SIZE
+"""Bytes of all records of one socket."""
+
+HEADROOM = ENDS_SIZE + 8 * PCB_SIZE
 """Bytes to add to the kernel's estimate of the list: it leaves out the two xsystmgen records and,
 below 8 sockets, has no slack for new ones."""
 

@@ -23,6 +23,14 @@ _LEN_KIND = struct.Struct("<2I")
 _GENERATION = struct.Struct("<I4xQQ")
 _XSYSTMGEN_SIZE = 32
 
+XSOCKET_N = struct.Struct("<2IQh2xI2hQ2i4hH2xi2I2iQ5I")
+XSOCKBUF_N = struct.Struct("<6Ii2h")
+XSOCKSTAT_N = struct.Struct("<2I16Q")
+"""The records that follow a socket's first one: itself, its two buffers, its counters."""
+
+SOCKET_RECORDS_SIZE = XSOCKET_N.size + 2 * XSOCKBUF_N.size + XSOCKSTAT_N.size
+"""Bytes of those records; each is a multiple of 8 long."""
+
 T = TypeVar("T")
 
 

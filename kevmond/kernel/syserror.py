@@ -13,6 +13,9 @@ NO_PF_SYSTEM = (
 )
 """What to tell somebody who asks for the Darwin kernel where there is none."""
 
+_NAMES = {**errno.errorcode, errno.EDEADLK: "EDEADLK"}
+"""Of the two names that Linux has for this number, Python knows the one that Darwin has not."""
+
 
 def errno_name(number: int | None) -> str:
     """Name of this host's errno `number`.
@@ -22,7 +25,7 @@ def errno_name(number: int | None) -> str:
     """
     if not number:
         return "EIO"
-    return errno.errorcode.get(number) or f"{abi.NUMBERED}{number}"
+    return _NAMES.get(number) or f"{abi.NUMBERED}{number}"
 
 
 def kernel_error(call: str, error: OSError, hint: str = "") -> KernelError:

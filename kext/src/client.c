@@ -32,9 +32,9 @@ foo_client_find_locked(void *unitinfo, uint32_t unit)
 
 /* -- To a client ------------------------------------------------------------------------------ */
 
-/* Queue `message`, its header filled in here.  Numbers are given out under the lock that is held
- * until the message is queued: clients see them in order. */
-static errno_t
+/* Numbers are given out under the lock that is held until the message is queued: clients see them in
+ * order. */
+errno_t
 foo_enqueue_locked(kern_ctl_ref ref, struct foo_client *client, uint16_t type, uint64_t reply_to,
     struct foo_message *message, uint32_t length)
 {
@@ -59,13 +59,6 @@ foo_enqueue_locked(kern_ctl_ref ref, struct foo_client *client, uint16_t type, u
         error = ENOBUFS; /* no mbuf or no room: to a client it is the same */
     }
     return error;
-}
-
-errno_t
-foo_answer_in_place_locked(kern_ctl_ref ref, struct foo_client *client, uint16_t type,
-    uint64_t reply_to, struct foo_message *message, uint32_t length)
-{
-    return foo_enqueue_locked(ref, client, type, reply_to, message, length);
 }
 
 /* Header and a payload of fixed size, on the stack. */

@@ -62,8 +62,8 @@ errno_t foo_answer_locked(kern_ctl_ref ref, struct foo_client *client, uint16_t 
     uint64_t reply_to, const void *payload, uint32_t length);
 errno_t foo_answer_hello_locked(kern_ctl_ref ref, struct foo_client *client, uint64_t reply_to);
 
-/* The same with `message` as the buffer: room for the header, then `length` bytes. */
-errno_t foo_answer_in_place_locked(kern_ctl_ref ref, struct foo_client *client, uint16_t type,
+/* The same with `message` as the buffer: room for the header, filled in here, then `length` bytes. */
+errno_t foo_enqueue_locked(kern_ctl_ref ref, struct foo_client *client, uint16_t type,
     uint64_t reply_to, struct foo_message *message, uint32_t length);
 
 /* Tell a client what it did not ask for, or the outcome of what cannot be undone: nobody hears of

@@ -123,7 +123,7 @@ foo_handle_locked(kern_ctl_ref ref, struct foo_client *client, struct foo_event 
     case FOO_HELLO:
         return length == 0 ? foo_answer_hello_locked(ref, client, sequence) : EINVAL;
     case FOO_ECHO:
-        return foo_answer_in_place_locked(ref, client, FOO_ECHO, sequence, header, length);
+        return foo_enqueue_locked(ref, client, FOO_ECHO, sequence, header, length);
     case FOO_EMIT_EVENT:
         return foo_emit_locked(ref, client, sequence, length, event, post);
     case FOO_SUBSCRIBE:

@@ -434,10 +434,18 @@ def check_statistics(lab):
 
 
 def check_no_such_numbers(lab):
-    """An address that is no pair of u32 is EINVAL."""
+    """An address that is no pair of u32 is EINVAL, and so is an option that is no i32."""
     with closing(lab.kernel.open_control_socket()) as sock:
         for address in (ControlAddress(-1), ControlAddress(1, 1 << 32)):
             assert symbol(sock.connect, address) == "EINVAL"
+    with lab.connected() as sock:
+        before = len(lab.echo.calls)
+        for option in (1 << 31, -(1 << 31) - 1, 1 << 32 | 1):
+            assert symbol(sock.set_option, option, b"x") == "EINVAL"
+            assert symbol(sock.get_option, option, 4) == "EINVAL"
+            assert symbol(sock.option_size, option) == "EINVAL"
+        assert symbol(sock.get_option, 1, -1) == "EINVAL"
+        assert len(lab.echo.calls) == before
 
 
 def served_check_slow_handler_holds_up_nobody(lab):

@@ -75,17 +75,22 @@ class Echo(Handlers):
 
 
 class Slow(Handlers):
-    """A control whose set option 1 is answered once option 2 was set, on whatever socket."""
+    """A control whose set option 1 is answered once option 2 was set, on whatever socket.
+
+    With `connects_slowly` a connect waits for `released` as well.
+    """
 
     provides = frozenset({"connect", "disconnect", "setopt", "getopt"})
 
     def __init__(self):
         self.entered = threading.Event()
         self.released = None
+        self.connects_slowly = False
         self.disconnects = threading.Semaphore(0)
 
     async def connect(self, pcb, address):
-        pass
+        if self.connects_slowly:
+            await self._wait()
 
     async def disconnect(self, pcb):
         self.disconnects.release()
@@ -94,6 +99,9 @@ class Slow(Handlers):
         if option == 2:
             self.released.set()
             return
+        await self._wait()
+
+    async def _wait(self):
         self.released = asyncio.Event()
         self.entered.set()
         await self.released.wait()

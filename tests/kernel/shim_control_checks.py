@@ -17,6 +17,9 @@ import select
 import socket
 import struct
 import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -107,6 +110,27 @@ def check_names(lab):
         assert libc("accept", fd, None, None) == errno.EOPNOTSUPP
 
 
+def check_close_during_connect(lab):
+    """A socket that is closed while it connects stays closed: its number is free for others."""
+    lab.slow.connects_slowly = True
+    address = sockaddr(lab.controls["org.example.slow"].control_id)
+    fd = socket.socket(32, 2, 2).detach()
+    with ThreadPoolExecutor(2) as threads:
+        connecting = threads.submit(libc, "connect", fd, address, 32)
+        assert lab.slow.entered.wait(LAB["TIMEOUT"])
+        closing = threads.submit(libc, "close", fd)
+        room, length = ctypes.create_string_buffer(64), ctypes.c_uint(64)
+        deadline = time.monotonic() + LAB["TIMEOUT"]
+        while libc("getsockname", fd, room, ctypes.byref(length)) == errno.EOPNOTSUPP:
+            assert time.monotonic() < deadline
+        lab.run(lab.slow.released.set)
+        assert connecting.result() == closing.result() == 0
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), fd)
+        assert os.write(fd, b"x") == 1
+        os.close(fd)
+
+
 def check_ways_to_send(lab):
     """Send, sendto, sendmsg and write all reach the control, which sees Darwin's flags."""
     control_id = lab.controls["org.example.echo"].control_id
@@ -125,7 +149,10 @@ def check_ways_to_send(lab):
         assert number(sock.send, b"x", socket.MSG_OOB) == errno.EOPNOTSUPP
         assert number(sock.send, bytes(2049)) == errno.EMSGSIZE
         assert number(os.write, fd, b"fail EIO") == errno.EIO
-        assert libc("send", fd, b"fail errno 9999", 15, 0) == 9999
+        assert number(os.write, fd, b"fail EDEADLK") == errno.EDEADLK
+        for told, expected in ((9999, 9999), (11, 1011), (133, 1133), (134, 134), (-1, -1)):
+            data = f"fail errno {told}".encode()
+            assert libc("send", fd, data, len(data), 0) == expected
 
 
 def check_ways_to_receive(lab):

@@ -1,6 +1,7 @@
 """The server of a simulated kernel: its file, its clients' deaths, and its own."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from kevmond.kernel.simulated import wire
 from kevmond.kernel.simulated.model import SimulatedKernel
 from kevmond.kernel.simulated.remote import RemoteKernel
 from kevmond.kernel.simulated.served import KernelServer
+from kevmond.kernel.simulated.served_requests import KERNEL_REQUESTS
 
 BUFFER = memoryview(bytearray(1024))
 TIMEOUT = 20
@@ -327,5 +329,65 @@ def test_client_that_reads_no_replies_is_cut_off(served):
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             client.sendall(request * 1_000_000)
         kernel = RemoteKernel(path)
+        assert kernel.identity().host
+        kernel.close()
+
+
+class OutOfDescriptors:
+    """A listening socket at which no client can be accepted for a number of times."""
+
+    def __init__(self, listener, times):
+        self.listener = listener
+        self.times = times
+        self.failed = asyncio.Event()
+
+    def accept(self):
+        if not self.times:
+            return self.listener.accept()
+        self.times -= 1
+        self.failed.set()
+        raise OSError(errno.EMFILE, "no more")
+
+    def fileno(self):
+        return self.listener.fileno()
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize(("pause", "times"), [(0.01, 3), (3600, 1000)])
+async def test_clients_wait_while_descriptors_are_out(path, monkeypatch, pause, times):
+    """A server out of descriptors does not try again and again, but after a while."""
+    monkeypatch.setattr("kevmond.kernel.simulated.served._ACCEPT_AGAIN_SECONDS", pause)
+    loop = asyncio.get_running_loop()
+    async with KernelServer(SimulatedKernel(), path) as server:
+        loop.remove_reader(server._listener.fileno())
+        listener = server._listener = OutOfDescriptors(server._listener, times)
+        server._watch(listener)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)
+            client.connect(str(path))
+            await asyncio.wait_for(listener.failed.wait(), TIMEOUT)
+            if times < 1000:
+                await loop.sock_sendall(client, wire.frame(wire.Operation.IOCTL, bytes(4)))
+                answer = await asyncio.wait_for(loop.sock_recv(client, 100), TIMEOUT)
+                assert answer == wire.frame(wire.Status.FAILED, b"EBADF")
+            else:
+                assert not loop.remove_reader(listener.fileno())
+                assert listener.times == 999
+
+
+def test_mistake_of_the_server_ends_its_client_only(served, monkeypatch):
+    """A request that the server makes a mistake in ends the connection, at once."""
+
+    def mistaken(kernel, body):
+        return struct.pack("<I", -1)
+
+    monkeypatch.setitem(KERNEL_REQUESTS, wire.Operation.VENDOR_FIND, mistaken)
+    with served() as path:
+        kernel = RemoteKernel(path)
+        with pytest.raises(KernelGone) as failure:
+            kernel.vendor_code_find("x")
+        assert failure.value.symbol == "ECONNRESET"
         assert kernel.identity().host
         kernel.close()

@@ -1,6 +1,7 @@
 """Control sockets of a served kernel: their queue, their clients' deaths, and their server's."""
 
 import asyncio
+import gc
 import os
 import runpy
 import select
@@ -9,8 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections import deque
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -294,6 +296,30 @@ def test_too_many_requests_at_once_end_the_connection(lab):
         assert lab.slow.disconnects.acquire(timeout=TIMEOUT)
 
 
+OUT_OF_DESCRIPTORS = """
+import os, resource, sys
+from kevmond.errors import KernelError
+from kevmond.kernel.simulated.model import SimulatedKernel
+from kevmond.kernel.simulated.remote import RemoteKernel
+kernel = RemoteKernel(sys.argv[1])
+kernel.identity()
+here = SimulatedKernel().open_control_socket()
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+taken = []
+try:
+    while True:
+        taken.append(os.dup(0))
+except OSError:
+    pass
+for _ in range(int(sys.argv[2])):
+    os.close(taken.pop())
+for call in (kernel.open_control_socket, lambda: kernel.open_event_socket(32768), here.fileno):
+    try:
+        call()
+    except KernelError as error:
+        print(error.symbol)
+"""
+
 CLIENT = """
 import sys
 from kevmond.kernel.control_base import ControlAddress
@@ -408,3 +434,73 @@ def test_systems_without_packets_have_streams_only(lab, monkeypatch):
     with lab.connected("org.example.stream") as sock:
         lab.enqueue(sock, b"x")
         assert received(sock) == b"x"
+
+
+@pytest.mark.parametrize("uid", [-2, 0xFFFFFFFE])
+def test_user_numbers_are_unsigned(lab, uid):
+    """Nobody's -2 is 4294967294, and lists tell it to everybody."""
+    with lab.as_user(uid), lab.connected():
+        clients = [client for control in lab.kernel.controls() for client in control.clients]
+        assert [client.uid for client in clients] == [0xFFFFFFFE]
+
+
+def test_request_that_never_began_is_let_go(lab):
+    """What follows a request at once may end the connection; nothing is left of that request."""
+    address = control_abi.SOCKADDR_CTL.pack(
+        32, 32, 2, lab.controls["org.example.echo"].control_id, 0
+    )
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with connection(lab.kernel.path, socket_frame()) as client:
+            replies(client, 1)
+            client.sendall(wire.frame(Operation.CONNECT, address) + b"\xff" * 8)
+            with suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+        for _ in range(3):  # turns of the server's loop
+            lab.run(lambda: None)
+        gc.collect()
+    assert [str(one.message) for one in told] == []
+    assert lab.echo.calls == []
+
+
+def test_client_that_sends_on_and_on_is_not_read(lab):
+    """While a request is under way the server takes in only so much of what follows it."""
+    address = control_abi.SOCKADDR_CTL.pack(
+        32, 32, 2, lab.controls["org.example.slow"].control_id, 0
+    )
+    head = wire.SOCKOPT.pack(2, 2, 1)
+    slow = wire.frame(Operation.SETSOCKOPT, wire.SOCKOPT.pack(2, 1, 1) + b"x")
+    more = memoryview(wire.frame(Operation.SETSOCKOPT, head + bytes(1 << 20)) * 40)
+    frames = [socket_frame(), wire.frame(Operation.CONNECT, address), slow]
+    with connection(lab.kernel.path, *frames) as client:
+        assert lab.slow.entered.wait(TIMEOUT)
+        client.setblocking(False)
+        sent = turns = 0
+        while sent < len(more) and turns < 50:
+            try:
+                sent += client.send(more[sent:])
+                turns = 0
+            except BlockingIOError:
+                lab.run(lambda: None)
+                turns += 1
+        assert sent < 8 << 20
+        lab.run(lab.slow.released.set)
+        client.settimeout(TIMEOUT)
+        client.sendall(more[sent:])
+        assert replies(client, 43) == [(Status.OK, b"")] * 43
+
+
+def test_descriptors_are_not_inherited(lab):
+    """What a client receives is closed in the programs it starts, as whatever Python opens is."""
+    with lab.connected() as sock, closing(lab.kernel.open_event_socket(32768)) as events:
+        assert not os.get_inheritable(sock.fileno())
+        assert not os.get_inheritable(events.fileno())
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_client_that_runs_out_of_descriptors(lab, spare):
+    """Without a descriptor for the connection, or for what comes with a reply, it is EMFILE."""
+    program = [sys.executable, "-c", OUT_OF_DESCRIPTORS, lab.kernel.path, str(spare)]
+    result = subprocess.run(program, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    assert result.stderr == ""
+    assert result.stdout.split() == ["EMFILE"] * 3

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from kevmond.errors import KernelError, KernelGone
-from kevmond.kernel import abi, control_abi
+from kevmond.kernel import abi, control_abi, kctl_sysctl
 from kevmond.kernel.base import KernelFilter
 from kevmond.kernel.control_abi import ControlFlag, EnqueueFlag
 from kevmond.kernel.control_base import ControlAddress
+from kevmond.kernel.simulated import kctl_sysctls
 from kevmond.kernel.simulated.handlers import now
 from kevmond.kernel.simulated.kctl import Registration
 from kevmond.kernel.simulated.kctl_pcb import ControlPcb
@@ -367,3 +368,155 @@ def test_the_list_tells_who_is_connected(world):
     after = world.kernel.control_statistics()
     assert after.connections - before.connections == 2
     assert after.pcbcount - before.pcbcount == 2
+
+
+def test_references_are_u32_and_not_soon_given_out_again(world):
+    """After 2^32 registrations references begin anew, without 0 and without those in use."""
+    world.table._refs = 0xFFFFFFFE
+    refs = []
+    for _ in range(2):
+        control = world.table.register(Registration(b"a"), Probe())
+        refs.append(control.ref)
+        world.table.deregister(control)
+    world.table._refs = world.foo.ref - 1
+    refs.append(world.table.register(Registration(b"a"), Probe()).ref)
+    assert refs[:2] == [0xFFFFFFFF, 1]
+    assert refs[2] not in {world.foo.ref, world.static.ref, world.stream.ref}
+
+
+def test_only_a_queue_that_refuses_is_counted(world):
+    """An enqueue to nobody is the control's own mistake; one without room is a failure."""
+    before = world.kernel.control_statistics()
+    assert symbol(world.table.enqueue, world.foo, 99, b"x", EOR) == "EINVAL"
+    assert world.kernel.control_statistics() == before
+    world.connected()
+    assert symbol(world.table.enqueue, world.foo, 1, bytes(9000), EOR) == "ENOBUFS"
+    after = world.kernel.control_statistics()
+    assert (after.enqueue_fail, after.enqueue_fullsock) == (1, 1)
+
+
+@pytest.mark.parametrize("sizes", [{"send_size": 7456541}, {"receive_size": 0xFFFFFFFF}])
+def test_buffers_that_no_socket_may_have(world, sizes):
+    """Where the buffers cannot be reserved connect is ENOBUFS, the disconnect function called."""
+    control = world.table.register(Registration(b"big", **sizes), world.probe)
+    assert symbol(world.connected, control) == "ENOBUFS"
+    assert [call[:2] for call in world.probe.calls] == [("disconnect", 1)]
+    assert control.pcbs == []
+    assert world.kernel.control_statistics().conn_fail == 1
+    fits = world.table.register(Registration(b"fits", send_size=7456540), world.probe)
+    assert world.connected(fits).send_space == 7456540
+
+
+def test_newer_kernels_cut_buffers_and_list_them():
+    """Where sizes are cut to sb_max a control may ask for any, and the list of sockets is whole."""
+    kernel = SimulatedKernel(clamp_receive_space=True, sb_max=0x7FFFFFFF)
+    made = World(kernel, kernel.kctl)
+    big = Registration(b"big", send_size=0xFFFFFFFF, receive_size=0x30000000)
+    sock = made.connected(made.table.register(big, made.probe))
+    assert (sock.send_space, sock.receive_space) == (0x7FFFFFFF, 0x30000000)
+    listed = kctl_sysctl.parse_pcblist(kctl_sysctls.pcblist(kernel)[1])
+    assert [one.unit for one in listed] == [1]
+    made.close()
+
+
+@pytest.mark.parametrize(("flags", "count"), [(0, 8192), (4, 256)])
+def test_newer_kernels_count_the_mbufs_of_streams_only(flags, count):
+    """Of one-byte messages a datagram control takes as many as there are bytes, a stream 256."""
+    kernel = SimulatedKernel(clamp_receive_space=True)
+    control = kernel.kctl.register(Registration(b"x", ControlFlag(flags)), Probe())
+    sock = kernel.open_control_socket(stream=control.is_stream)
+    sock.connect(to(control))
+    for _ in range(count):
+        kernel.kctl.enqueue(control, 1, b"x", EOR)
+    assert symbol(kernel.kctl.enqueue, control, 1, b"x", EOR) == "ENOBUFS"
+    sock.close()
+
+
+def test_user_numbers_are_unsigned():
+    """Nobody's -2 is 4294967294, to a control's functions as in the lists."""
+    kernel = SimulatedKernel(uid=-2)
+    sock = kernel.open_control_socket()
+    sock.connect(ControlAddress(sock.lookup(control_abi.NETSRC_CONTROL)))
+    listed = kctl_sysctl.parse_pcblist(kctl_sysctls.pcblist(kernel)[1])
+    assert [one.uid for one in listed] == [0xFFFFFFFE]
+    sock.close()
+
+
+def test_a_static_unit_may_be_any(world):
+    """A static control of unit 4294967295 is that, and no control of any unit."""
+    wanted = Registration(b"last", ControlFlag.REG_ID_UNIT, 77, 0xFFFFFFFF)
+    world.table.register(wanted, Probe())
+    listed = kctl_sysctl.parse_reg_list(kctl_sysctls.reg_list(world.kernel)[1])
+    units = {one.name: one.reg_unit for one in listed}
+    assert units["last"] == 0xFFFFFFFF
+    assert units["org.mklinux.nke.foo"] is None
+
+
+def test_nothing_may_end_a_record(world):
+    """Data without CTL_DATA_EOR is a record of its own once nothing came with it."""
+    sock = world.connected()
+    for data, flags in ((b"first", 0), (b"", EOR), (b"second!", EOR)):
+        world.table.enqueue(world.foo, 1, data, flags)
+    assert [sock.receive(100), sock.receive(100)] == [b"first", b"second!"]
+    for data, flags in ((b"first", 0), (b"", 0), (b"second!", EOR)):
+        world.table.enqueue(world.foo, 1, data, flags)
+    assert sock.receive(100) == b"firstsecond!"
+
+
+@pytest.mark.parametrize(("stream", "expected"), [(False, None), (True, "EINVAL")])
+def test_the_end_of_a_record_is_not_for_streams(world, stream, expected):
+    """MSG_EOR is for datagrams."""
+    pcb = ControlPcb(world.kernel, Silent(), stream=stream, pid=1, uid=0)
+    now(pcb.connect(sockaddr(world.stream if stream else world.foo)))
+    assert symbol(lambda: now(pcb.send(b"x", control_abi.MSG_EOR))) == expected
+
+
+def test_a_host_that_dies_within_a_send(world):
+    """A stream whose control goes away between two pieces of a send is EPIPE, not a mistake."""
+
+    class Dying(Probe):
+        async def send(self, pcb, data, flags):
+            world.table.deregister(pcb.control, force=True)
+
+    wanted = Registration(b"dying", ControlFlag.REG_SOCK_STREAM, send_size=100)
+    sock = world.connected(world.table.register(wanted, Dying()))
+    assert symbol(sock.send, bytes(250)) == "EPIPE"
+
+
+def test_a_getopt_function_is_shown_no_size_without_a_buffer(world):
+    """NULL with a length of 8 is NULL with a length of 0."""
+    pcb = ControlPcb(world.kernel, Silent(), stream=False, pid=1, uid=0)
+    now(pcb.connect(sockaddr(world.foo)))
+    assert now(pcb.getsockopt(2, 3, None, 8)) == (b"", 10)
+    assert world.probe.calls[-1] == ("getopt", 3, None, 0)
+
+
+def test_what_a_refusing_control_queued_is_not_readable(world):
+    """Once a read found nothing the descriptor is not readable, whatever was queued and void."""
+
+    class Rude(Probe):
+        async def connect(self, pcb, address):
+            world.table.enqueue(pcb.control, pcb.unit, b"x", EOR)
+            raise KernelError("connect", "EBUSY")
+
+    sock = world.socket()
+    assert sock.fileno() >= 0
+    rude = world.table.register(Registration(b"rude"), Rude())
+    assert symbol(sock.connect, to(rude)) == "EBUSY"
+    sock.connect(to(world.foo))
+    assert symbol(sock.receive, 10) == "EAGAIN"
+    assert select.select([sock], [], [], 0)[0] == []
+
+
+def test_a_hosted_control_is_refused_before_it_is_asked(world):
+    """In this process a control that waits for another process is not even attached to."""
+
+    class Hosted(Probe):
+        suspends = True
+
+    control = world.table.register(Registration(b"hosted"), Hosted())
+    with pytest.raises(RuntimeError, match=r"hosted: .* serve its kernel"):
+        world.connected(control)
+    with pytest.raises(RuntimeError, match="serve its kernel"):
+        world.socket().bind(to(control))
+    assert control.pcbs == []

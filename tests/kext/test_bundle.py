@@ -1,3 +1,4 @@
+import os
 import plistlib
 import re
 import shutil
@@ -177,6 +178,59 @@ def test_makefile_builds_both_architectures():
     steps = ["lipo -create", "Info.plist", "codesign --force --sign", "kmutil libraries", "nm -u"]
     places = [plan.index(step) for step in steps]
     assert places == sorted(places)
+
+
+TOOLS = {
+    "xcrun": 'while [ "$1" != -o ]; do shift; done; : > "$2"',
+    "cc": 'while [ "$1" != -o ]; do shift; done; : > "$2"',
+    "lipo": 'while [ "$1" != -output ]; do shift; done; : > "$2"',
+    "codesign": 'for last; do :; done; mkdir -p "$last/Contents/_CodeSignature"\n'
+    ': > "$last/Contents/_CodeSignature/CodeResources"',
+}
+"""Stand-ins for the tools: each says that it ran, and makes what it is asked for."""
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Run make with the stand-ins, and tell which of them ran."""
+    if shutil.which("make") is None:
+        pytest.skip("no make here")
+    for name, script in TOOLS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/ran\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def run(folder, *settings):
+        (tmp_path / "ran").write_text("")
+        subprocess.run(
+            ["make", "-s", "-C", folder, f"BUILD={tmp_path}/build", *settings],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            check=True,
+        )
+        return set((tmp_path / "ran").read_text().split())
+
+    return run
+
+
+def test_other_options_and_signers_are_made_anew(made):
+    """The bundle follows its options and its signer, and is left alone with the same."""
+    settings = [KEXT, "SDK=/sdk"]
+    assert made(*settings) == {"xcrun", "lipo", "codesign"}
+    assert made(*settings) == set()
+    settings.append("""OPTIONS=-DFOO_CONTROL_NAME='"it.is"'""")
+    assert made(*settings) == {"xcrun", "lipo", "codesign"}
+    assert made(*settings) == set()
+    settings.append("SIGN=Developer ID Application: A")
+    assert made(*settings) == {"codesign"}
+    assert made(*settings) == set()
+
+
+def test_the_host_is_made_anew_with_another_sanitizer(made):
+    """The host follows its sanitizer where it has one folder for all, and is else left alone."""
+    settings = [KEXT / "host", "host", "CC=cc"]
+    assert made(*settings) == {"cc"}
+    assert made(*settings) == set()
+    assert made(*settings, "SANITIZE=undefined") == {"cc"}
+    assert made(*settings, "SANITIZE=undefined") == set()
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)

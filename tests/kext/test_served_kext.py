@@ -6,11 +6,14 @@ import struct
 
 import pytest
 
-from kevmond.errors import KernelError
+from kevmond.errors import KernelError, KernelGone
 from kevmond.kernel import control_abi
+from kevmond.kernel.control_base import ControlAddress
 from kevmond.kernel.simulated import served_kext, wire
 from kevmond.kernel.simulated.kctl_pcb import ControlPcb
 from kevmond.kernel.simulated.model import SimulatedKernel
+from kevmond.kernel.simulated.remote import RemoteKernel
+from kevmond.kernel.simulated.served import KernelServer
 from kevmond.kernel.simulated.served_kext import KextHost, Kind
 
 NAME = b"org.mklinux.test.frames"
@@ -294,6 +297,44 @@ def test_garbage_on_the_connection(served):
     assert NAME.decode() not in [control.name for control in served.remote.controls()]
 
 
+async def test_a_server_in_a_hurry_leaves_no_handler_waiting(tmp_path):
+    """Stopped twice, a server ends at once, though a kext's handler never returns."""
+    server = KernelServer(SimulatedKernel(), tmp_path / "kernel")
+    await server.start()
+    reader, writer = await asyncio.open_unix_connection(server.path)
+    writer.write(wire.frame(wire.Operation.HOST))
+    writer.write(wire.frame(Kind.REGISTER, struct.pack("<7I96s", 5, 0, 0, 0, 0, 0, 31, NAME)))
+    registered = await frame_of(reader, Kind.REPLY)
+    client = RemoteKernel(server.path).open_control_socket
+    sock = await asyncio.to_thread(client)
+    control_id = struct.unpack_from("<I", registered, 12)[0]
+    connecting = asyncio.ensure_future(asyncio.to_thread(sock.connect, ControlAddress(control_id)))
+    await frame_of(reader, Kind.CALL_CONNECT)
+    before = asyncio.all_tasks()
+    stopping = asyncio.ensure_future(server.aclose())
+    with pytest.raises(KernelGone):
+        await connecting
+    assert not stopping.done()
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert not server.path.exists()
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    under_way = (before | asyncio.all_tasks()) - {asyncio.current_task()}
+    await asyncio.wait_for(asyncio.wait(under_way), 20)
+    writer.close()
+    await asyncio.to_thread(sock.close)
+
+
+async def frame_of(reader, kind):
+    """Read frames until one of a kind; its body."""
+    while True:
+        size, found = wire.HEADER.unpack(await reader.readexactly(wire.HEADER.size))
+        body = await reader.readexactly(size)
+        if found == kind:
+            return body
+
+
 def test_a_socket_is_no_host(served):
     """A connection that is a socket cannot become a host: it is hung up on."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -306,6 +347,16 @@ def test_a_socket_is_no_host(served):
         socket.close(descriptors[0])
         connection.sendall(wire.frame(wire.Operation.HOST))
         assert connection.recv(1) == b""
+
+
+def test_a_hosted_control_is_not_for_this_process(kext):
+    """The kernel's own process cannot wait for a host: the host is asked nothing."""
+    _, control_id, *_ = kext.register()
+    sock = kext.kernel.open_control_socket()
+    with pytest.raises(RuntimeError, match="serve its kernel"):
+        sock.connect(ControlAddress(control_id))
+    sock.close()
+    assert kext.calls.empty()
 
 
 def test_every_handler_has_a_bit():

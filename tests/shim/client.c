@@ -13,55 +13,91 @@
 #define TIMEOUT_SECONDS 10
 #define PATIENT_SECONDS 60
 #define NUMBERED "errno " /* what stands before the number of an error that has no name */
+#define LARGEST_ERRNO 133 /* of this system */
+#define OUT_OF_RANGE 1000
 
-/* Darwin's errno names that the simulated kernel may answer with, and this system's numbers. */
+/* Darwin's errno names, as kext/host/include/sys/errno.h has them, and this system's numbers. */
 static const struct {
     const char *name;
     int number;
 } errnos[] = {
     {"EPERM", EPERM},
     {"ENOENT", ENOENT},
+    {"ESRCH", ESRCH},
     {"EINTR", EINTR},
     {"EIO", EIO},
     {"ENXIO", ENXIO},
+    {"E2BIG", E2BIG},
+    {"ENOEXEC", ENOEXEC},
     {"EBADF", EBADF},
+    {"ECHILD", ECHILD},
+    {"EDEADLK", EDEADLK},
     {"ENOMEM", ENOMEM},
     {"EACCES", EACCES},
     {"EFAULT", EFAULT},
+    {"ENOTBLK", ENOTBLK},
     {"EBUSY", EBUSY},
     {"EEXIST", EEXIST},
+    {"EXDEV", EXDEV},
     {"ENODEV", ENODEV},
+    {"ENOTDIR", ENOTDIR},
+    {"EISDIR", EISDIR},
     {"EINVAL", EINVAL},
+    {"ENFILE", ENFILE},
     {"EMFILE", EMFILE},
+    {"ENOTTY", ENOTTY},
+    {"EFBIG", EFBIG},
     {"ENOSPC", ENOSPC},
+    {"EROFS", EROFS},
     {"EPIPE", EPIPE},
+    {"EDOM", EDOM},
+    {"ERANGE", ERANGE},
     {"EAGAIN", EAGAIN},
     {"EINPROGRESS", EINPROGRESS},
     {"EALREADY", EALREADY},
+    {"ENOTSOCK", ENOTSOCK},
+    {"EDESTADDRREQ", EDESTADDRREQ},
     {"EMSGSIZE", EMSGSIZE},
     {"EPROTOTYPE", EPROTOTYPE},
     {"ENOPROTOOPT", ENOPROTOOPT},
     {"EPROTONOSUPPORT", EPROTONOSUPPORT},
+    {"ESOCKTNOSUPPORT", ESOCKTNOSUPPORT},
     {"ENOTSUP", ENOTSUP},
+    {"EPFNOSUPPORT", EPFNOSUPPORT},
     {"EAFNOSUPPORT", EAFNOSUPPORT},
     {"EADDRINUSE", EADDRINUSE},
     {"EADDRNOTAVAIL", EADDRNOTAVAIL},
     {"ENETDOWN", ENETDOWN},
     {"ENETUNREACH", ENETUNREACH},
+    {"ENETRESET", ENETRESET},
     {"ECONNABORTED", ECONNABORTED},
     {"ECONNRESET", ECONNRESET},
     {"ENOBUFS", ENOBUFS},
     {"EISCONN", EISCONN},
     {"ENOTCONN", ENOTCONN},
+    {"ESHUTDOWN", ESHUTDOWN},
     {"ETIMEDOUT", ETIMEDOUT},
     {"ECONNREFUSED", ECONNREFUSED},
+    {"ENAMETOOLONG", ENAMETOOLONG},
     {"EHOSTDOWN", EHOSTDOWN},
     {"EHOSTUNREACH", EHOSTUNREACH},
+    {"EUSERS", EUSERS},
     {"ENOSYS", ENOSYS},
+    {"EOVERFLOW", EOVERFLOW},
     {"ECANCELED", ECANCELED},
+    {"EILSEQ", EILSEQ},
+    {"EBADMSG", EBADMSG},
     {"EPROTO", EPROTO},
+    {"ETIME", ETIME},
     {"EOPNOTSUPP", EOPNOTSUPP},
 };
+
+/* A number without a name comes through as it is, or moved out of the way where this system has an
+ * error of that number: it is another one's. */
+static int errno_without_name(int number)
+{
+    return number >= 0 && number <= LARGEST_ERRNO ? number + OUT_OF_RANGE : number;
+}
 
 static int errno_of(const uint8_t *name, size_t size)
 {
@@ -70,7 +106,7 @@ static int errno_of(const uint8_t *name, size_t size)
             return errnos[i].number;
     size_t before = strlen(NUMBERED);
     if (size > before && memcmp(name, NUMBERED, before) == 0) /* the reply ends with a NUL of ours */
-        return atoi((const char *)name + before);
+        return errno_without_name(atoi((const char *)name + before));
     return EIO;
 }
 

@@ -3,8 +3,9 @@
  * Preloaded (LD_PRELOAD) with KEVSHIM_SERVER naming the Unix socket of that kernel, it answers the
  * libc calls that such a program makes on a Mac on event and control sockets, and sysctlbyname, with
  * Darwin's ioctl numbers and struct bytes.  Socket option and message flag numbers are this system's,
- * as programs built here pass them; errno numbers are this system's for Darwin's names.  KEVSHIM_UID
- * is the user that the simulated kernel takes the program for, root unless set.
+ * as programs built here pass them; errno numbers are this system's for Darwin's names, and one that
+ * has no name is never one of this system's.  KEVSHIM_UID is the user that the simulated kernel takes
+ * the program for, root unless set.
  *
  * The descriptor a program gets is the real end of a packet socket (a stream for a control of that
  * type) on which whole messages arrive.  So poll, epoll, fcntl and FIONBIO need nothing of us, and
@@ -70,9 +71,11 @@ enum kind kind_of(int fd)
     return (enum kind)atomic_load_explicit(&kinds[fd], memory_order_relaxed);
 }
 
+/* Not if it was closed meanwhile: then the number is somebody else's, or soon will be. */
 void set_connected(int fd)
 {
-    atomic_store(&kinds[fd], CONNECTED_CONTROL_SOCKET);
+    int expected = CONTROL_SOCKET;
+    atomic_compare_exchange_strong(&kinds[fd], &expected, CONNECTED_CONTROL_SOCKET);
 }
 
 int ask(int fd, enum operation operation, struct exchange *exchange)

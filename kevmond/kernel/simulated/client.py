@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from kevmond.errors import KernelError, KernelGone
 from kevmond.kernel.simulated import wire
+from kevmond.kernel.syserror import kernel_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ HANDLER_TIMEOUT_SECONDS: Final = 60.0
 """The same where a control's own function is waited for, which may be slow."""
 
 _READ_SIZE: Final = 65536
+_U32: Final = 0xFFFFFFFF
 
 
 class Connection:
@@ -35,7 +37,10 @@ class Connection:
         self._path = path
         self._frames = wire.FrameReader()
         self._turn = threading.Lock()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise kernel_error("socket", error) from error
         self._socket.settimeout(timeout)
         try:
             self._socket.connect(str(path))
@@ -50,20 +55,19 @@ class Connection:
         with self._turn:
             self._send(operation, body)
             while True:
-                data = self._receive(0)[0]
-                for status, reply in self._frames.feed(data):
+                for status, reply in self._frames.feed(self._receive()):
                     return _checked(call, status, reply)
 
     def open_socket(
         self, call: str, kind: int, protocol: int, transport: wire.Transport, uid: int = 0
     ) -> int:
         """Open a simulated socket on this connection; the descriptor its messages arrive on."""
-        what = wire.SOCKET.pack(kind, protocol, transport, os.getpid(), uid)
+        what = wire.SOCKET.pack(kind, protocol, transport, os.getpid(), uid & _U32)
         with self._turn:
             self._send(wire.Operation.SOCKET, what)
             received: list[int] = []
             while True:
-                data, descriptors = self._receive(1)
+                data, descriptors = self._receive_descriptor(call)
                 received += descriptors
                 for status, reply in self._frames.feed(data):
                     _checked(call, status, reply)
@@ -94,7 +98,8 @@ class Connection:
             self._socket.close()
 
     def __del__(self) -> None:
-        self._socket.close()  # kernels have no end of their own: theirs is the garbage collector's
+        if hasattr(self, "_socket"):  # it may be descriptors that ran out
+            self._socket.close()  # kernels have no end: theirs is the garbage collector's
 
     def _send(self, operation: wire.Operation, body: bytes) -> None:
         try:
@@ -102,14 +107,25 @@ class Connection:
         except OSError as error:
             raise self._gone(error) from error
 
-    def _receive(self, descriptors: int) -> tuple[bytes, list[int]]:
+    def _receive(self) -> bytes:
         try:
-            if descriptors:
-                data, received, _, _ = socket.recv_fds(self._socket, _READ_SIZE, descriptors)
-            else:
-                data, received = self._socket.recv(_READ_SIZE), []
+            data = self._socket.recv(_READ_SIZE)
         except OSError as error:
             raise self._gone(error) from error
+        if not data:
+            raise self._gone(ConnectionResetError())
+        return data
+
+    def _receive_descriptor(self, call: str) -> tuple[bytes, list[int]]:
+        """Read, with a descriptor if one comes along; KernelError EMFILE if it found no room."""
+        try:
+            data, received, flags, _ = socket.recv_fds(self._socket, _READ_SIZE, 1)
+        except OSError as error:
+            raise self._gone(error) from error
+        for descriptor in received:
+            os.set_inheritable(descriptor, False)
+        if flags & socket.MSG_CTRUNC:
+            raise KernelError(call, "EMFILE", "this process can open no more descriptors")
         if not data:
             raise self._gone(ConnectionResetError())
         return data, received

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from kevmond.errors import KernelError, KernelGone
-from kevmond.kernel import abi, control_abi
-from kevmond.kernel.control_address import control_id_of, packed, unpacked
-from kevmond.kernel.simulated.handlers import now
+from kevmond.kernel.control_address import packed, unpacked
+from kevmond.kernel.control_calls import ControlCalls
+from kevmond.kernel.simulated.handlers import NEEDS_LOOP, now
 from kevmond.kernel.simulated.kctl_pcb import ControlPcb, State
 from kevmond.kernel.simulated.readiness import Readiness
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from kevmond.kernel.simulated.model import SimulatedKernel
 
 
-class SimulatedControlSocket:
+class SimulatedControlSocket(ControlCalls):
     """See `ControlSocket`; also the `ControlReader` of its own queue."""
 
     def __init__(self, kernel: SimulatedKernel, *, stream: bool) -> None:
+        self._kernel = kernel
         self._pcb = ControlPcb(kernel, self, stream=stream, pid=os.getpid(), uid=kernel.uid)
         self._ready = Readiness()
         self._gone = False
@@ -34,22 +35,16 @@ class SimulatedControlSocket:
         """See `ControlSocket.fileno`."""
         return -1 if self._pcb.state is State.CLOSED else self._ready.fileno()
 
-    def lookup(self, name: str) -> int:
-        """See `ControlSocket.lookup`."""
-        return control_id_of(self._ioctl, name)
-
-    def count(self) -> int:
-        """See `ControlSocket.count`."""
-        return int.from_bytes(self._ioctl(control_abi.CTLIOCGCOUNT, bytes(4)), "little")
-
     def bind(self, address: ControlAddress) -> None:
         """See `ControlSocket.bind`."""
         self._check("bind")
+        self._check_inline(address)
         now(self._pcb.bind(packed(address)))
 
     def connect(self, address: ControlAddress) -> None:
         """See `ControlSocket.connect`."""
         self._check("connect")
+        self._check_inline(address)
         now(self._pcb.connect(packed(address)))
 
     def peer(self) -> ControlAddress:
@@ -69,6 +64,7 @@ class SimulatedControlSocket:
         if not received.queue:
             if received.shut:
                 return b""
+            self._ready.lower()  # what was there may have been void
             if self._pcb.state is not State.CONNECTED:
                 raise KernelError("recv", "ENOTCONN")
             raise BlockingIOError
@@ -81,45 +77,6 @@ class SimulatedControlSocket:
         if not received.queue:
             self._ready.lower()
         return record[:size]
-
-    def next_size(self) -> int:
-        """See `ControlSocket.next_size`."""
-        return self._get(abi.SO_NREAD)
-
-    def set_option(self, option: int, value: bytes | None) -> None:
-        """See `ControlSocket.set_option`."""
-        self._check("setsockopt")
-        given = None if value is None else bytes(value)
-        now(self._pcb.setsockopt(abi.SYSPROTO_CONTROL, option, given))
-
-    def get_option(self, option: int, size: int, request: bytes = b"") -> bytes:
-        """See `ControlSocket.get_option`."""
-        self._check("getsockopt")
-        buffer = request.ljust(size, b"\0")[:size]
-        return now(self._pcb.getsockopt(abi.SYSPROTO_CONTROL, option, buffer, size))[0]
-
-    def option_size(self, option: int) -> int:
-        """See `ControlSocket.option_size`."""
-        self._check("getsockopt")
-        return now(self._pcb.getsockopt(abi.SYSPROTO_CONTROL, option, None, 0))[1]
-
-    @property
-    def send_space(self) -> int:
-        """See `ControlSocket.send_space`."""
-        return self._get(abi.SO_SNDBUF)
-
-    @property
-    def receive_space(self) -> int:
-        """See `ControlSocket.receive_space`."""
-        return self._get(abi.SO_RCVBUF)
-
-    def set_send_space(self, size: int) -> None:
-        """See `ControlSocket.set_send_space`."""
-        self._set(abi.SO_SNDBUF, size)
-
-    def set_receive_space(self, size: int) -> None:
-        """See `ControlSocket.set_receive_space`."""
-        self._set(abi.SO_RCVBUF, size)
 
     def shutdown(self, how: int) -> None:
         """See `ControlSocket.shutdown`."""
@@ -161,18 +118,21 @@ class SimulatedControlSocket:
         self._check("ioctl")
         return self._pcb.ioctl(request, argument)
 
-    def _get(self, name: int) -> int:
+    def _getsockopt(
+        self, level: int, name: int, buffer: bytes | None, size: int
+    ) -> tuple[bytes, int]:
         self._check("getsockopt")
-        data, _ = now(self._pcb.getsockopt(abi.SOL_SOCKET, name, bytes(4), 4))
-        return int.from_bytes(data, "little")
+        return now(self._pcb.getsockopt(level, name, buffer, size))
 
-    def _set(self, name: int, size: int) -> None:
+    def _setsockopt(self, level: int, name: int, value: bytes | None) -> None:
         self._check("setsockopt")
-        try:
-            value = size.to_bytes(4, "little", signed=True)
-        except OverflowError:
-            raise KernelError(f"setsockopt {name:#x} {size}", "EINVAL") from None
-        now(self._pcb.setsockopt(abi.SOL_SOCKET, name, value))
+        now(self._pcb.setsockopt(level, name, value))
+
+    def _check_inline(self, address: ControlAddress) -> None:
+        """Refuse a control that needs an event loop before anything is asked of it."""
+        control = self._kernel.kctl.find(address.control_id, address.unit)
+        if control is not None and control.handlers.suspends:
+            raise RuntimeError(f"{control.name.decode('utf-8', 'replace')}: {NEEDS_LOOP}")
 
     def _check(self, call: str) -> None:
         if self._pcb.state is State.CLOSED:

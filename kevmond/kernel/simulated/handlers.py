@@ -7,7 +7,7 @@ loop: `now` runs it to its end.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from kevmond.kernel.simulated.kctl_pcb import ControlPcb
 
 T = TypeVar("T")
+
+NEEDS_LOOP: Final = "a hosted control cannot be used without an event loop: serve its kernel"
+"""What to tell who asks for a hosted control in this process."""
 
 
 class Handlers:
@@ -26,6 +29,9 @@ class Handlers:
     provides: ClassVar[frozenset[str]] = frozenset({"connect"})
     """Which there are, of: connect (which every control has), disconnect, send, setopt, getopt, and
     Apple's own setup and bind."""
+
+    suspends: ClassVar[bool] = False
+    """Whether they wait for another process, so that they need an event loop."""
 
     async def setup(self, unit: int) -> int:
         """Choose the unit of a connection that asked for `unit`, or refuse it (ctl_setup)."""
@@ -56,8 +62,8 @@ class Handlers:
     ) -> tuple[bytes | None, int]:
         """Read an option: the data, and the length that the client is told.
 
-        `value` is the client's buffer as it came, None if it has none.  A length above `size` for a
-        buffer makes a kernel panic.
+        `value` is the client's buffer as it came, None if it has none (`size` is 0 then).  A length
+        above `size` for a buffer makes a kernel panic.
         """
         raise NotImplementedError
 
@@ -73,4 +79,4 @@ def now(work: Coroutine[Any, Any, T]) -> T:
         result: T = done.value
         return result
     work.close()
-    raise RuntimeError("a hosted control cannot be used without an event loop: serve its kernel")
+    raise RuntimeError(NEEDS_LOOP)

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from kevmond.kernel.simulated.kctl_pcb import ControlPcb
     from kevmond.kernel.simulated.model import SimulatedKernel
 
-_ID_MAX: Final = 0xFFFFFFFF
+_U32: Final = 0xFFFFFFFF
 _NONE: Final = ControlFlag(0)
+
+_REFS_BEGIN: Final = 0xFFFF
+"""References begin above this, so that none is taken for an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Control:
         self.send_size = wanted.send_size or control_abi.DEFAULT_SEND_SPACE
         self.receive_size = wanted.receive_size or control_abi.DEFAULT_RECEIVE_SPACE
         self.ref = ref
-        """What the registrant knows it by (kern_ctl_ref); never given out twice."""
+        """What the registrant knows it by (kern_ctl_ref), u32; the next 4 billion have others."""
         self.pcbs: list[ControlPcb] = []
         """Sockets attached, connected or bound."""
         self.handlers: Handlers
@@ -98,7 +101,7 @@ class ControlTable:
 
     def __init__(self, kernel: SimulatedKernel) -> None:
         self.kernel = kernel
-        self._refs = 0
+        self._refs = _REFS_BEGIN
         self.controls: list[Control] = []
         """Ascending by id and unit, the order in which names are looked for."""
         self.counters = Counters()
@@ -122,9 +125,8 @@ class ControlTable:
             taken = any(control.name == name for control in self.controls)
         if taken:
             raise KernelError("ctl_register", "EEXIST")
-        self._refs += 1
         control_id = wanted.control_id if static else self._free_id()
-        control = Control(wanted, name, control_id, self._refs << 16 | len(self.controls) + 1)
+        control = Control(wanted, name, control_id, self._free_ref())
         control.handlers = handlers
         bisect.insort(self.controls, control, key=lambda one: (one.control_id, one.reg_unit))
         self.counters.gencnt += 1
@@ -179,11 +181,12 @@ class ControlTable:
 
         KernelError EINVAL if nobody has the unit, ENOBUFS if there is no room.
         """
+        received = self._attached(control, unit, "ctl_enqueuedata").received
         try:
-            self._attached(control, unit, "ctl_enqueuedata").received.enqueue(data, flags)
-        except KernelError as error:
+            received.enqueue(data, flags)
+        except KernelError:
             self.counters.enqueue_fail += 1
-            self.counters.enqueue_fullsock += error.symbol == "ENOBUFS"
+            self.counters.enqueue_fullsock += 1
             raise
 
     def enqueue_space(self, control: Control, unit: int) -> int:
@@ -206,10 +209,17 @@ class ControlTable:
     def _free_id(self) -> int:
         """Return the id above the largest in use, or the lowest free one where there is none."""
         largest = self.controls[-1].control_id if self.controls else 0
-        if largest < _ID_MAX:
+        if largest < _U32:
             return largest + 1
         used = {control.control_id for control in self.controls}
-        return next(number for number in range(1, _ID_MAX) if number not in used)
+        return next(number for number in range(1, _U32) if number not in used)
+
+    def _free_ref(self) -> int:
+        used = {control.ref for control in self.controls}
+        while True:
+            self._refs = (self._refs + 1) & _U32
+            if self._refs and self._refs not in used:
+                return self._refs
 
     def _post(self, code: int, control: Control) -> None:
         self.kernel.post(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from kevmond.errors import KernelError
 from kevmond.kernel import abi, control_abi
 from kevmond.kernel.control_abi import ControlFlag
-from kevmond.kernel.receive_space import largest_granted
 from kevmond.kernel.simulated.kctl_queue import ReceiveQueue
+from kevmond.kernel.simulated.sockbuf import RECEIVE_LOWAT, SEND_LOWAT
 
 if TYPE_CHECKING:
     from kevmond.kernel.simulated.kctl import Control
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _OPTION_MAX: Final = 64 * 1024 * 1024
 _INT: Final = 4
+_U32: Final = 0xFFFFFFFF
 _IGNORED: Final = frozenset({0x1003, 0x1004, 0x1005, 0x1006, 0x1022})
 """SO_SNDLOWAT, SO_RCVLOWAT, SO_SNDTIMEO, SO_RCVTIMEO, SO_NOSIGPIPE: set without effect here."""
 
@@ -57,7 +58,7 @@ class ControlPcb:
         self.reader = reader
         self.stream = stream
         self.pid = pid
-        self.uid = uid
+        self.uid = uid & _U32
         self.state = State.NEW
         self.control: Control | None = None
         """What it is attached to."""
@@ -78,7 +79,8 @@ class ControlPcb:
         if self.state is State.CONNECTING:
             raise KernelError("connect", "EALREADY")
         self._check_open("connect")
-        if self.state is not State.BOUND:  # a bound socket's own address counts, not this one
+        bound = self.state is State.BOUND
+        if not bound:  # a bound socket's own address counts, not this one
             self.state, before = State.CONNECTING, self.state
             try:
                 await self._attach("connect", address)
@@ -88,6 +90,8 @@ class ControlPcb:
         self.state = State.CONNECTING
         control, table = self._control(), self._kernel.kctl
         try:
+            if not bound:
+                self._reserve("connect")
             await control.handlers.connect(self, self._address)
         except BaseException:
             table.counters.conn_fail += 1
@@ -107,13 +111,14 @@ class ControlPcb:
             raise KernelError("bind", "EINVAL")
         await self._attach("bind", address)
         self.state = State.BOUND
+        self._reserve("bind")
         control = self._control()
         if "bind" not in control.handlers.provides:
             raise KernelError("bind", "EINVAL")
         await control.handlers.bind(self, self._address)
 
     async def _attach(self, call: str, address: bytes) -> None:
-        """Find the control, give out the unit, reserve the buffers (ctl_setup_kctl)."""
+        """Find the control and give out the unit (ctl_setup_kctl, but for its end)."""
         if len(address) != control_abi.SOCKADDR_CTL.size:
             raise KernelError(call, "EINVAL", f"an address of {len(address)} bytes")
         length, family, system, control_id, unit = control_abi.SOCKADDR_CTL.unpack(address)
@@ -135,10 +140,14 @@ class ControlPcb:
         size = control_abi.SOCKADDR_CTL.size
         self._address = control_abi.SOCKADDR_CTL.pack(size, family, system, control_id, unit)
         self.control, self.unit, self.unitinfo = control, unit, 0
-        self.send_hiwat = control.send_size
-        self.received.begin(control.receive_size)
         control.pcbs.append(self)
         self._kernel.kctl.counters.gencnt += 1
+
+    def _reserve(self, call: str) -> None:
+        """Reserve the buffers (soreserve): ENOBUFS for sizes that no buffer may have."""
+        control, rules = self._control(), self._kernel.sockbuf_rules
+        self.send_hiwat = rules.granted(call, control.send_size)
+        self.received.begin(rules.granted(call, control.receive_size))
 
     @staticmethod
     def _free_unit(call: str, control: Control) -> int:
@@ -179,6 +188,8 @@ class ControlPcb:
             raise KernelError("send", "ENOTCONN")
         if flags & control_abi.MSG_OOB:
             raise KernelError("send", "EOPNOTSUPP")
+        if self.stream and flags & control_abi.MSG_EOR:
+            raise KernelError("send", "EINVAL", "a stream has no records")
         limit = self.send_hiwat
         if len(data) <= limit:
             await self._send_one(data, flags)
@@ -190,7 +201,9 @@ class ControlPcb:
         return len(data)
 
     async def _send_one(self, data: bytes, flags: int) -> None:
-        control = self._control()
+        control = self.control
+        if control is None:  # its host went away after the piece before this one
+            raise KernelError("send", "EPIPE")
         try:
             if "send" not in control.handlers.provides:
                 raise KernelError("send", "ENOTSUP", "the control takes no data")
@@ -227,7 +240,8 @@ class ControlPcb:
         control = self._optioned("getsockopt", level, size)
         if "getopt" not in control.handlers.provides:
             raise KernelError("getsockopt", "ENOTSUP", "the control has no options to read")
-        given = None if value is None or not size else value[:size].ljust(size, b"\0")
+        size = 0 if value is None else size
+        given = value[:size].ljust(size, b"\0") if value is not None and size else None
         answer, length = await control.handlers.getopt(self, name, given, size)
         if given is None:
             return b"", length
@@ -247,12 +261,9 @@ class ControlPcb:
         if name not in {abi.SO_RCVBUF, abi.SO_SNDBUF}:
             raise KernelError(call, "ENOPROTOOPT")
         size = int.from_bytes((value or b"")[:_INT], "little", signed=True)
-        if value is None or len(value) < _INT or size < 1:
+        if value is None or len(value) < _INT:
             raise KernelError(call, "EINVAL")
-        rules = self._kernel.sockbuf_rules
-        if not rules.clamp and size > largest_granted(rules.sb_max):
-            raise KernelError(call, "ENOBUFS")
-        size = min(size, rules.sb_max)
+        size = self._kernel.sockbuf_rules.granted(call, size)
         if name == abi.SO_RCVBUF:
             self.received.hiwat = size
         else:
@@ -264,8 +275,8 @@ class ControlPcb:
         values = {
             abi.SO_RCVBUF: received.hiwat,
             abi.SO_SNDBUF: self.send_hiwat,
-            abi.SO_RCVLOWAT: 1,
-            abi.SO_SNDLOWAT: 2048,
+            abi.SO_RCVLOWAT: RECEIVE_LOWAT,
+            abi.SO_SNDLOWAT: SEND_LOWAT,
             abi.SO_ERROR: 0,
             abi.SO_TYPE: control_abi.SOCK_STREAM if self.stream else control_abi.SOCK_DGRAM,
             abi.SO_NREAD: received.next_size,

@@ -99,21 +99,25 @@ class ReceiveQueue:
     def space(self) -> int:
         """Bytes that may be queued.
 
-        Messages count with their own bytes and, until newer kernels, with the mbufs they lie in:
-        of 8192 bytes, 256 messages of one byte leave nothing.
+        Data counts with its own bytes and with the mbufs it lies in: of 8192 bytes, 256 messages of
+        one byte leave nothing.  Newer kernels count the mbufs of streams only.
         """
         self.settle()
         rules = self._rules
         free = self.hiwat - self.bytes
-        if rules.clamp:
+        if rules.clamp and not self._stream:
             return free
-        return min(free, max(0, min(8 * self.hiwat, rules.sb_max) - self._mbcnt))
+        return min(free, max(0, rules.mbmax(self.hiwat) - self._mbcnt))
 
     def enqueue(self, data: bytes, flags: int) -> None:
-        """Queue data for the reader, or raise KernelError ENOBUFS; no data is no message."""
+        """Queue data for the reader, or raise KernelError ENOBUFS.
+
+        No data is no message, but may end one that is open.
+        """
         if self.shut or len(data) > self.space():
             raise KernelError("ctl_enqueuedata", "ENOBUFS")
         if not data:
+            self._tail_open = self._tail_open and not flags & EnqueueFlag.EOR
             return
         joins = self._tail_open and bool(self._unread)
         if joins:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kevmond.kernel import abi, control_abi
 from kevmond.kernel.control_base import ControlClient, ControlInfo, ControlStatistics
+from kevmond.kernel.kctl_sysctl import PCB_SIZE
 from kevmond.kernel.simulated.kctl_pcb import State
 from kevmond.kernel.simulated.xsocket import SocketRecords, listed
 
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
     from kevmond.kernel.simulated.kctl_pcb import ControlPcb
     from kevmond.kernel.simulated.model import SimulatedKernel
 
-_FUNCTIONS: Final = ("connect", "disconnect", "send", "send_list", "setopt", "getopt", "rcvd")
 _TEXT_BASE: Final = 0xFFFFFF8000200000
-_PCB_SIZE: Final = control_abi.XKCTLPCB.size + 104 + 32 + 32 + 136
 
 
 def reg_list(kernel: SimulatedKernel) -> tuple[int, bytes]:
@@ -33,7 +32,7 @@ def pcblist(kernel: SimulatedKernel) -> tuple[int, bytes]:
     """net.systm.kctl.pcblist: what a probe is told, and the list."""
     table = kernel.kctl
     items = [_socket(kernel, control, pcb) for control in table.controls for pcb in control.pcbs]
-    return listed(table.counters.gencnt, items, _PCB_SIZE)
+    return listed(table.counters.gencnt, items, PCB_SIZE)
 
 
 def stats(kernel: SimulatedKernel) -> bytes:
@@ -74,7 +73,7 @@ def infos(kernel: SimulatedKernel) -> list[ControlInfo]:
             reg_unit=control.reg_unit if control.is_static else None,
             send_space=control.send_size,
             receive_space=control.receive_size,
-            handlers=control.handlers.provides & frozenset(_FUNCTIONS),
+            handlers=control.handlers.provides & frozenset(control_abi.XKCTL_REG_FUNCTIONS),
             client_count=len(control.pcbs),
             clients=tuple(
                 ControlClient(pcb.unit, pcb.pid, pcb.uid)
@@ -88,7 +87,7 @@ def infos(kernel: SimulatedKernel) -> list[ControlInfo]:
 def _registration(control: Control) -> bytes:
     functions = [
         _TEXT_BASE + 64 * place if name in control.handlers.provides else 0
-        for place, name in enumerate(_FUNCTIONS)
+        for place, name in enumerate(control_abi.XKCTL_REG_FUNCTIONS)
     ]
     return control_abi.XKCTL_REG.pack(
         control_abi.XKCTL_REG.size,
@@ -111,6 +110,7 @@ def _socket(kernel: SimulatedKernel, control: Control, pcb: ControlPcb) -> bytes
         pcb.received.settle()
     address = id(pcb)
     size = pcb.received.bytes
+    mbmax = kernel.sockbuf_rules.mbmax
     generic = SocketRecords(
         address=address,
         kind=control_abi.SOCK_STREAM if pcb.stream else control_abi.SOCK_DGRAM,
@@ -118,8 +118,8 @@ def _socket(kernel: SimulatedKernel, control: Control, pcb: ControlPcb) -> bytes
         pid=pcb.pid,
         uid=pcb.uid,
         generation=kernel.kctl.counters.gencnt,
-        receive=(size, pcb.received.hiwat, size, 8 * pcb.received.hiwat),
-        send=(0, pcb.send_hiwat, 0, 8 * pcb.send_hiwat),
+        receive=(size, pcb.received.hiwat, size, mbmax(pcb.received.hiwat)),
+        send=(0, pcb.send_hiwat, 0, mbmax(pcb.send_hiwat)),
     )
     head = control_abi.XKCTLPCB.pack(
         control_abi.XKCTLPCB.size,

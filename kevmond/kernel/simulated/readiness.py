@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+from kevmond.kernel.syserror import kernel_error
+
 
 class Readiness:
     """The end of a socket pair that holds one byte while `raised`; made when first asked for.
@@ -19,9 +21,12 @@ class Readiness:
         self._raised = False
 
     def fileno(self) -> int:
-        """Return the descriptor."""
+        """Return the descriptor; KernelError if there is none to be had."""
         if self._pair is None:
-            self._pair = socket.socketpair()
+            try:
+                self._pair = socket.socketpair()
+            except OSError as error:  # descriptors ran out
+                raise kernel_error("socketpair", error) from error
             if self._raised:
                 self._pair[1].send(b"\0")
         return self._pair[0].fileno()

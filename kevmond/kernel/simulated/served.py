@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from kevmond.errors import KernelError
 from kevmond.kernel.simulated.served_client import ServedClient
 from kevmond.kernel.syserror import kernel_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kevmond.kernel.simulated.model import SimulatedKernel
 
 _BACKLOG = 64
 _DISCONNECT_SECONDS = 2.0
 """How long a server that stops waits for the controls' disconnect functions."""
+
+_OUT_OF_MEANS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ACCEPT_AGAIN_SECONDS: Final = 0.2
+"""How long a client waits that could not be accepted for want of these."""
 
 
 class KernelServer:
@@ -40,6 +47,8 @@ class KernelServer:
         self.path = Path(path)
         self._listener: socket.socket | None = None
         self._inode: tuple[int, int] | None = None
+        self._resume: asyncio.TimerHandle | None = None
+        """Goes off when clients are to be accepted again."""
         self._clients: set[ServedClient] = set()
 
     async def start(self) -> None:
@@ -59,22 +68,33 @@ class KernelServer:
         listener.setblocking(False)
         self._listener = listener
         self._inode = _inode(self.path)
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
+        self._watch(listener)
 
     async def aclose(self) -> None:
-        """Stop: open sockets of clients come to their end, the socket file goes."""
+        """Stop: open sockets of clients come to their end, the socket file goes.
+
+        That is so, but for what a control does at its own leisure, if this is cancelled as well.
+        """
         if self._listener is None:
             return
+        if self._resume is not None:
+            self._resume.cancel()
         asyncio.get_running_loop().remove_reader(self._listener.fileno())
         self._listener.close()
         self._listener = None
         everybody = list(self._clients)
         hosts = [client for client in everybody if client.is_host]
-        # A hosted kext can only be told of its clients' end while its host is there.
-        await _drop([client for client in everybody if client not in hosts])
-        await _drop(hosts, everybody)
-        if self._inode is not None and _inode(self.path) == self._inode:
-            self.path.unlink(missing_ok=True)
+        clients = [client for client in everybody if client not in hosts]
+        try:
+            for client in clients:
+                client.drop()
+            await _ended(clients)  # a kext is told of its clients' end while its host is there
+        finally:
+            for host in hosts:
+                host.drop()
+            if self._inode is not None and _inode(self.path) == self._inode:
+                self.path.unlink(missing_ok=True)
+        await _ended(everybody)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -83,23 +103,27 @@ class KernelServer:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _accept(self) -> None:
-        if self._listener is None:
-            return
+    def _watch(self, listener: socket.socket) -> None:
+        self._resume = None
+        asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            connection, _ = self._listener.accept()
-        except OSError:  # the client went away again, or descriptors ran out: others go on
-            return
+            connection, _ = listener.accept()
+        except OSError as error:
+            if error.errno in _OUT_OF_MEANS:  # it goes on waiting, and would be told of at once
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener.fileno())
+                self._resume = loop.call_later(_ACCEPT_AGAIN_SECONDS, self._watch, listener)
+            return  # otherwise the client went away again
         self._clients.add(ServedClient(self.kernel, connection, self._clients.discard))
 
 
-async def _drop(clients: list[ServedClient], ending: list[ServedClient] | None = None) -> None:
-    """Drop `clients`, then wait a while for the end of those that are `ending`, or of these."""
-    for client in clients:
-        client.drop()
+async def _ended(clients: Iterable[ServedClient]) -> None:
+    """Wait a while for the end of clients that were dropped."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DISCONNECT_SECONDS):
-            for client in ending or clients:
+            for client in clients:
                 await client.closed()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from kevmond.errors import KernelError
@@ -26,6 +27,9 @@ _READ_SIZE: Final = 65536
 
 _MOST_WAITING: Final = 64
 """Requests that may come in while one is being done: a client of this protocol sends none."""
+
+_MOST_BYTES_WAITING: Final = 1024 * 1024
+"""Bytes of such requests beyond which no more is read until that one is done."""
 
 _CONTROL_KINDS: Final = (control_abi.SOCK_STREAM, control_abi.SOCK_DGRAM)
 
@@ -69,8 +73,11 @@ class ServedClient:
         """The request that is being done, if it did not end at once."""
         self._closing: asyncio.Task[None] | None = None
         self._reads = True
+        """Whether there may be more to read."""
+        self._watches = False
+        """Whether that is read as it comes."""
         self._closed = False
-        self._loop.add_reader(connection.fileno(), self._readable)
+        self._watch()
 
     @property
     def is_host(self) -> bool:
@@ -100,9 +107,20 @@ class ServedClient:
             await asyncio.wait({self._closing})
 
     def _stop_reading(self) -> None:
-        if self._reads:
-            self._reads = False
+        self._reads = False
+        self._watch()
+
+    def _watch(self) -> None:
+        """Read what comes, but from a client that goes on and on while its request is done."""
+        watches = self._reads and (
+            self._under_way is None
+            or sum(len(body) for _, body in self._requests) <= _MOST_BYTES_WAITING
+        )
+        if watches and not self._watches:
+            self._loop.add_reader(self._connection.fileno(), self._readable)
+        elif self._watches and not watches:
             self._loop.remove_reader(self._connection.fileno())
+        self._watches = watches
 
     def _end(self, *, at_once: bool) -> None:
         """Close what this connection stands for; its peer sees the end before that, or after."""
@@ -150,8 +168,12 @@ class ServedClient:
                     return
             if len(self._requests) > _MOST_WAITING:
                 raise ProtocolError("a client does not wait for its replies")
+            self._watch()
         except (OSError, ProtocolError, ValueError):
             self.drop()
+        except Exception:  # a mistake of ours, for the log: the client is not to wait for ever
+            self.drop()
+            raise
 
     def _work(self) -> None:
         """Do the requests that wait, until one takes its time.  Raises as `_begin` does."""
@@ -171,6 +193,7 @@ class ServedClient:
                 self._output.send(wire.frame(Status.OK, reply))
             elif reply is not None:
                 self._under_way = self._loop.create_task(self._finish(reply))
+                self._under_way.add_done_callback(partial(_close_unbegun, reply))
         if not self._reads and not self._requests and self._under_way is None:
             self._end(at_once=False)
 
@@ -206,6 +229,7 @@ class ServedClient:
             self._under_way = None
             self._output.send(reply)
             self._work()
+            self._watch()
         except (OSError, ProtocolError, ValueError):
             self._under_way = None
             self.drop()
@@ -264,3 +288,8 @@ class ServedClient:
 
 def _failed(error: KernelError) -> bytes:
     return wire.frame(Status.FAILED, error.symbol.encode())
+
+
+def _close_unbegun(work: Coroutine[Any, Any, bytes], _: object) -> None:
+    """Let go of a request whose task was cancelled before it began; of others nothing is left."""
+    work.close()

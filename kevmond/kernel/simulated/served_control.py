@@ -38,6 +38,14 @@ class ServedControlSocket:
         self._queue = ServedQueue(loop, style, on_broken, self._gone)
         self._pcb = ControlPcb(kernel, self._queue, stream=stream, pid=pid, uid=uid)
         self._queue.attach(self._pcb.received.queue, self._pcb.received.release)
+        self._slow: dict[Operation, Callable[[bytes], Coroutine[Any, Any, bytes]]] = {
+            Operation.CONNECT: self._connect,
+            Operation.BIND: self._bind,
+            Operation.SEND: self._send,
+            Operation.GETSOCKOPT: self._getsockopt,
+            Operation.SETSOCKOPT: self._setsockopt,
+        }
+        """What calls functions of the control."""
 
     def fileno(self) -> int:
         """Return the descriptor for the reader."""
@@ -58,16 +66,9 @@ class ServedControlSocket:
             (how,) = wire.unpack(wire.SHUTDOWN, body)
             pcb.shutdown(how)
             return b""
-        later = {
-            Operation.CONNECT: self._connect,
-            Operation.BIND: self._bind,
-            Operation.SEND: self._send,
-            Operation.GETSOCKOPT: self._getsockopt,
-            Operation.SETSOCKOPT: self._setsockopt,
-        }.get(operation)
-        if later is None:
+        if operation not in self._slow:
             raise KernelError(operation.name, "ENOTSUP")
-        return later(body)
+        return self._slow[operation](body)
 
     async def close(self) -> None:
         """Close the socket; the control's disconnect function has run by then."""

@@ -11,6 +11,7 @@ from kevmond.kernel.base import KernelFilter
 from kevmond.kernel.simulated import wire
 from kevmond.kernel.simulated.event_pcb import EventPcb
 from kevmond.kernel.simulated.served_queue import ServedQueue, Style
+from kevmond.kernel.simulated.sockbuf import RECEIVE_LOWAT, SEND_LOWAT
 from kevmond.kernel.simulated.wire import Operation
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from kevmond.kernel.simulated.model import SimulatedKernel
 
 _INT = struct.Struct("<i")
-
-_SNDSPACE = 4096
-_SNDLOWAT = 2048
-_RCVLOWAT = 1
 
 
 class ServedEventSocket:
@@ -90,9 +87,9 @@ class ServedEventSocket:
         unread = self._queue.unread() if name in {abi.SO_NREAD, abi.SO_NUMRCVPKT} else []
         values = {
             abi.SO_RCVBUF: self.pcb.sockbuf.hiwat,
-            abi.SO_SNDBUF: _SNDSPACE,
-            abi.SO_RCVLOWAT: _RCVLOWAT,
-            abi.SO_SNDLOWAT: _SNDLOWAT,
+            abi.SO_SNDBUF: abi.KEV_SNDSPACE,
+            abi.SO_RCVLOWAT: RECEIVE_LOWAT,
+            abi.SO_SNDLOWAT: SEND_LOWAT,
             abi.SO_ERROR: 0,
             abi.SO_TYPE: abi.SOCK_RAW,
             abi.SO_NREAD: unread[0] if unread else 0,

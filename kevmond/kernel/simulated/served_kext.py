@@ -33,7 +33,7 @@ import asyncio
 import struct
 from enum import IntEnum
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from kevmond.errors import KernelError
 from kevmond.kernel import abi
@@ -249,6 +249,8 @@ class KextHost:
 
 class HostedHandlers(Handlers):
     """The functions of a control in a host: each call is a frame, and waits for another."""
+
+    suspends: ClassVar[bool] = True
 
     def __init__(self, host: KextHost, provides: frozenset[str]) -> None:
         self.provides = provides  # type: ignore[misc]  # each kext's own

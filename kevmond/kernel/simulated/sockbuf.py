@@ -7,10 +7,17 @@ plain mbuf each.  Checked against the measured table of what a buffer of each si
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from kevmond.errors import KernelError
 from kevmond.kernel.abi import MESSAGE_LIMIT_X86_64
 from kevmond.kernel.receive_space import largest_granted
+
+RECEIVE_LOWAT: Final = 1
+SEND_LOWAT: Final = 2048
+"""Bytes below which a socket is neither readable nor writable (SO_RCVLOWAT, SO_SNDLOWAT): fixed."""
+
+_U32: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,20 @@ class SockbufRules:
         mbuf_size = 256 if message_limit <= MESSAGE_LIMIT_X86_64 else 512
         return cls(sb_max, mbuf_size, clamp)
 
+    def granted(self, call: str, size: int) -> int:
+        """Bytes that a buffer gets whose owner asks for `size`.  KernelError EINVAL or ENOBUFS."""
+        if size < 1:
+            raise KernelError(call, "EINVAL")
+        if self.clamp:
+            return min(size, self.sb_max)
+        if size > largest_granted(self.sb_max):
+            raise KernelError(call, "ENOBUFS")
+        return size
+
+    def mbmax(self, hiwat: int) -> int:
+        """Most bytes of mbufs in a buffer of `hiwat` bytes."""
+        return min(8 * hiwat, _U32 if self.clamp else self.sb_max)
+
 
 class Sockbuf:
     """A receive buffer: its bounds, and what is charged against them (struct sockbuf)."""
@@ -46,18 +67,8 @@ class Sockbuf:
 
     def reserve(self, size: int) -> None:
         """SO_RCVBUF: set the bounds; what is queued stays.  KernelError EINVAL or ENOBUFS."""
-        rules = self._rules
-        call = f"setsockopt SO_RCVBUF {size}"
-        if size < 1:
-            raise KernelError(call, "EINVAL")
-        if rules.clamp:
-            self.hiwat = min(size, rules.sb_max)
-            self.mbmax = 8 * self.hiwat
-        elif size > largest_granted(rules.sb_max):
-            raise KernelError(call, "ENOBUFS")
-        else:
-            self.hiwat = size
-            self.mbmax = min(8 * size, rules.sb_max)
+        self.hiwat = self._rules.granted(f"setsockopt SO_RCVBUF {size}", size)
+        self.mbmax = self._rules.mbmax(self.hiwat)
 
     def fits(self, size: int) -> bool:
         """Tell whether a message of `size` bytes may be queued."""

@@ -6,22 +6,17 @@ bsd/sys/kern_event.h; those of controls are in `kctl_sysctls`.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from kevmond.errors import KernelError
 from kevmond.kernel import abi, control_abi
-from kevmond.kernel.kevt_sysctl import XSO_EVT
+from kevmond.kernel.kevt_sysctl import PCB_SIZE, XKEVTPCB, XSO_EVT
 from kevmond.kernel.simulated import kctl_sysctls
 from kevmond.kernel.simulated.xsocket import SocketRecords, listed
 
 if TYPE_CHECKING:
     from kevmond.kernel.simulated.event_pcb import EventPcb
     from kevmond.kernel.simulated.model import SimulatedKernel
-
-_XKEVTPCB = struct.Struct("<2IQ3I4x")
-_KEV_SNDSPACE = 4096
-_PCB_SIZE = _XKEVTPCB.size + 104 + 32 + 32 + 136
 
 
 def read(kernel: SimulatedKernel, name: str, *, writes: bool = False) -> tuple[int, bytes]:
@@ -75,7 +70,7 @@ def _value(kernel: SimulatedKernel, name: str) -> bytes:
 
 def _pcblist(kernel: SimulatedKernel) -> tuple[int, bytes]:
     """All event sockets."""
-    return listed(kernel.gencnt, [_records(kernel, pcb) for pcb in kernel.pcbs], _PCB_SIZE)
+    return listed(kernel.gencnt, [_records(kernel, pcb) for pcb in kernel.pcbs], PCB_SIZE)
 
 
 def _records(kernel: SimulatedKernel, pcb: EventPcb) -> bytes:
@@ -90,10 +85,10 @@ def _records(kernel: SimulatedKernel, pcb: EventPcb) -> bytes:
         pid=pcb.pid,
         generation=kernel.gencnt,
         receive=(sockbuf.cc, sockbuf.hiwat, sockbuf.mbcnt, sockbuf.mbmax),
-        send=(0, _KEV_SNDSPACE, 0, 8 * _KEV_SNDSPACE),
+        send=(0, abi.KEV_SNDSPACE, 0, 8 * abi.KEV_SNDSPACE),
         refused=(pcb.dropped, pcb.dropped_bytes),
     )
-    head = _XKEVTPCB.pack(
-        _XKEVTPCB.size, XSO_EVT, id(pcb), chosen.vendor, chosen.kev_class, chosen.subclass
+    head = XKEVTPCB.pack(
+        XKEVTPCB.size, XSO_EVT, id(pcb), chosen.vendor, chosen.kev_class, chosen.subclass
     )
     return head + generic.pack()

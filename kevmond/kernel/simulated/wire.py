@@ -19,7 +19,7 @@ socket is closed, disconnect function and all, by the end of the other half.
 
 | operation   | body                                       | reply's body                         |
 |-------------|--------------------------------------------|--------------------------------------|
-| SOCKET      | i32 type, protocol, transport, pid, uid    | none, and the descriptor             |
+| SOCKET      | i32 type, protocol, transport, pid; u32 uid | none, and the descriptor            |
 | IOCTL       | u32 request, argument                      | argument as the kernel left it       |
 | GETSOCKOPT  | i32 level, name, u32 size, buffer          | u32 length told, value               |
 | SETSOCKOPT  | i32 level, name, u32 1 if not NULL, value  | none                                 |
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HEADER = struct.Struct("<2I")
-SOCKET = struct.Struct("<5i")
+SOCKET = struct.Struct("<4iI")
 IOCTL = struct.Struct("<I")
 SOCKOPT = struct.Struct("<2iI")
 SEND = struct.Struct("<I")

@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING
 
 from kevmond.kernel import abi
 from kevmond.kernel.kevt_sysctl import XSO_RCVBUF, XSO_SNDBUF, XSO_SOCKET, XSO_STATS
+from kevmond.kernel.simulated.sockbuf import RECEIVE_LOWAT, SEND_LOWAT
+from kevmond.kernel.sysctl_records import XSOCKBUF_N, XSOCKET_N, XSOCKSTAT_N
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _XSYSTMGEN = struct.Struct("<I4xQQQ")
-_XSOCKET_N = struct.Struct("<2IQh2xI2hQ2i4hH2xi2I2iQ5I")
-_XSOCKBUF_N = struct.Struct("<6Ii2h")
-_XSOCKSTAT_N = struct.Struct("<2I16Q")
-_RCVLOWAT = 1
-_SNDLOWAT = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +43,8 @@ class SocketRecords:
         """Lay out xsocket_n, two xsockbuf_n and xsockstat_n."""
         return b"".join(
             [
-                _XSOCKET_N.pack(
-                    _XSOCKET_N.size,
+                XSOCKET_N.pack(
+                    XSOCKET_N.size,
                     XSO_SOCKET,
                     self.address,
                     self.kind,
@@ -67,10 +64,10 @@ class SocketRecords:
                     self.generation,
                     *(0, 0, 1, 0, 0),  # so_flags, so_flags1, usecount, retaincnt, filter flags
                 ),
-                _sockbuf(XSO_RCVBUF, self.receive, _RCVLOWAT),
-                _sockbuf(XSO_SNDBUF, self.send, _SNDLOWAT),
-                _XSOCKSTAT_N.pack(
-                    _XSOCKSTAT_N.size,
+                _sockbuf(XSO_RCVBUF, self.receive, RECEIVE_LOWAT),
+                _sockbuf(XSO_SNDBUF, self.send, SEND_LOWAT),
+                XSOCKSTAT_N.pack(
+                    XSOCKSTAT_N.size,
                     XSO_STATS,
                     *(0, 0, 0, 0),
                     *(*self.refused, 0, 0),
@@ -81,7 +78,7 @@ class SocketRecords:
 
 
 def _sockbuf(kind: int, figures: tuple[int, int, int, int], lowat: int) -> bytes:
-    return _XSOCKBUF_N.pack(_XSOCKBUF_N.size, kind, *figures, *(lowat, 0, 0))
+    return XSOCKBUF_N.pack(XSOCKBUF_N.size, kind, *figures, *(lowat, 0, 0))
 
 
 def listed(generation: int, items: Sequence[bytes], size: int) -> tuple[int, bytes]:
