@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
+
 from kevmond.control.channel import ControlChannel
 from kevmond.control.session import SampleSession
-
 from kevmond.control.target import ControlTarget
 from kevmond.kernel.simulated.remote import RemoteKernel
 
