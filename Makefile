@@ -23,7 +23,7 @@ test: $(TEST)/.made  ## run every test
 	$(TEST)/bin/python -m pytest
 
 lint: $(TEST)/.made  ## check style and types
-	$(TEST)/bin/ruff check $(SOURCES)
+	$(TEST)/bin/ruff check --no-cache $(SOURCES)
 	$(TEST)/bin/ruff format --check $(SOURCES)
 	$(TEST)/bin/mypy
 
