@@ -12,6 +12,7 @@ from kevmond.cli.ctl_echo import echo
 from kevmond.cli.ctl_messages import send, watch
 from kevmond.cli.ctl_options import get_option, set_option
 from kevmond.cli.ctl_utun import utun
+from kevmond.control.sample_abi import CONTROL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ _KNOWN: Final = {
     "com.apple.network.statistics": "Statistics of sockets; `kevmond ctl echo` measures with it.",
     "com.apple.network.tcp_ccdebug": "Inside TCP's congestion control; one client at a time.",
     "com.apple.network.advisory": "Advice on networks, for Multipath TCP.",
-    common.SAMPLE: "kevmond's sample kernel extension.",
+    CONTROL_NAME: "kevmond's sample kernel extension.",
 }
 
 

@@ -8,36 +8,25 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+from kevmond.control.sample_abi import CONTROL_NAME
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+
+    from kevmond.control.channel import ControlChannel
     from kevmond.control.target import ControlTarget
     from kevmond.errors import KernelError
     from kevmond.kernel.control_base import ControlInfo, ControlKernel
 
 Function = TypeVar("Function", bound="Callable[..., object]")
+T = TypeVar("T")
 
-SAMPLE: Final = "org.mklinux.nke.foo"
-"""Name of the sample kernel extension's control."""
-
-_ADVICE: Final = {
-    "EPERM": "only root may do this: run it with sudo",
-    "EACCES": "a sandbox forbids it: run this outside of it",
-    "ENOENT": "is its kernel extension loaded? `kevmond ctl list` shows what is registered",
-    "EBUSY": "its unit is taken: see who has it with `kevmond ctl info`",
-    "EPROTOTYPE": "it wants the other type of socket, which `kevmond ctl list` shows",
-    "EALREADY": "it takes one client only: see who that is with `kevmond ctl info`",
-}
-"""What to do about an error of the kernel, by errno."""
-
-_MEANING: Final = {
-    "ENOTSUP": "the control has nothing for this: `kevmond ctl info` shows what it has",
-    "ENOPROTOOPT": "the control does not know this option",
-    "EMSGSIZE": "the length is wrong: `kevmond ctl info` shows the send space; options take --size",
-    "EINVAL": "the control found it malformed",
-    "ENOBUFS": "its queue is full: are its messages being read?",
-}
-"""What an error means, where it does not say so itself."""
+CONNECT_S: Final = 10.0
+"""How long a control's handler has to answer, unless told otherwise."""
+_NOTICE_S: Final = 1.0
+"""How long it is waited for in silence."""
+_CLOSE_S: Final = 2.0
+"""How long closing waits for it."""
 
 
 def kernel_option(function: Function) -> Function:
@@ -77,18 +66,36 @@ def target(name: str) -> ControlTarget:
         raise click.BadParameter(str(error), param_hint="'NAME'") from error
 
 
-def speaks_sample(name: str, protocol: str | None) -> bool:
-    """Whether a control is to be spoken to in the sample protocol: as told, else by its name."""
-    return protocol == "sample" if protocol else name == SAMPLE
-
-
 def protocol_option(function: Function) -> Function:
-    """Add --protocol: parameter `protocol: str | None`."""
+    """Add --protocol: parameter `protocol: str`."""
     return click.option(
         "--protocol",
-        type=click.Choice(["raw", "sample"]),
-        help=f"What the control speaks; by default sample for {SAMPLE}, else raw.",
+        type=click.Choice(["auto", "raw", "sample"]),
+        default="auto",
+        show_default=True,
+        help=f"What the control speaks; auto: sample for {CONTROL_NAME}, else raw.",
     )(function)
+
+
+def timeout_option(function: Function) -> Function:
+    """Add --timeout, how long a handler has to answer: parameter `timeout: str`."""
+    return click.option(
+        "--timeout",
+        default=f"{CONNECT_S:g}s",
+        show_default=True,
+        metavar="TIME",
+        help="How long the control's handler is waited for.",
+    )(function)
+
+
+def patience(timeout: str) -> float:
+    """Seconds that --timeout grants: some, at least."""
+    from kevmond.cli.values import seconds
+
+    found = seconds(timeout, "--timeout")
+    if not found:
+        raise click.BadParameter("no time at all is too little", param_hint="'--timeout'")
+    return found
 
 
 def registered(kernel: ControlKernel) -> list[ControlInfo]:
@@ -115,26 +122,78 @@ def told(kernel: ControlKernel, name: str) -> Iterator[None]:
 def explained(kernel: ControlKernel, name: str, error: KernelError) -> KernelError:
     """Return `error` with the control's name, and with what to do unless it says so itself."""
     from kevmond.cli.values import did_you_mean
+    from kevmond.control import hints
     from kevmond.errors import KernelGone
 
     if isinstance(error, KernelGone):
         return error
-    said = hint_of(error)
-    advice = _ADVICE.get(error.symbol, "") or ("" if said else _MEANING.get(error.symbol, ""))
+    said, advice = hints.said(error), hints.advice(error)
     if error.symbol == "ENOENT":
+        advice = "is its kernel extension loaded? `kevmond ctl list` shows what is registered"
         known = [info.name for info in registered(kernel)]
         if name not in known:
             advice += did_you_mean(name, known)
-    hint = "; ".join(part for part in (said, advice) if part)
+    hint = hints.joined(said, advice) or hints.meaning(error)
     call = error.call if name in error.call else f"{name}: {error.call}"
     return type(error)(call, error.symbol, hint)
 
 
-def hint_of(error: KernelError) -> str:
-    """Return what an error says beside its call and its errno."""
-    _, _, rest = str(error).partition(f": {error.symbol}")
-    rest = rest.strip()
-    return rest[1:-1] if rest.startswith("(") and rest.endswith(")") else rest
+async def answered(
+    work: Awaitable[T],
+    name: str,
+    call: str,
+    timeout_s: float | None,
+) -> T:
+    """Wait for `work`, which runs a handler of the control: it is said if that takes long.
+
+    KernelError ETIMEDOUT after `timeout_s` seconds; None: the work has a bound of its own.
+    """
+    import asyncio
+
+    from kevmond.errors import KernelError
+
+    notice = asyncio.get_running_loop().call_later(
+        _NOTICE_S, lambda: click.echo(f"waiting for {name}'s handler", err=True)
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await work
+    except TimeoutError:
+        hint = f"its handler has not answered within {timeout_s:g} s"
+        raise KernelError(call, "ETIMEDOUT", hint) from None
+    finally:
+        notice.cancel()
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    kernel: ControlKernel, target: ControlTarget, timeout_s: float = CONNECT_S
+) -> AsyncIterator[ControlChannel]:
+    """Connect for the block; neither connecting nor closing waits for ever."""
+    from kevmond.control.channel import ControlChannel
+
+    connecting = ControlChannel.connect(kernel, target)
+    channel = await answered(connecting, str(target), "connect", timeout_s)
+    try:
+        yield channel
+    finally:
+        await channel.aclose(timeout=_CLOSE_S)
+
+
+def goodbye(message: bytes) -> str | None:
+    """Return why a message of the sample protocol says goodbye; None if it does not."""
+    from kevmond.control.sample import Goodbye, Message, MessageType, ProtocolError
+
+    try:
+        told = Message.unpack(message)
+        return Goodbye.unpack(told.payload).word if told.type == MessageType.GOODBYE else None
+    except ProtocolError:
+        return None
+
+
+def let_go(name: str, reason: str) -> None:
+    """Say why a command ends by itself."""
+    click.echo(f"{name} said goodbye ({reason}), and is let go of", err=True)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -198,23 +257,3 @@ def shown(data: bytes) -> str:
         parts.append(f'"{printable(text)}"')
     parts.append(data.hex(" ", -4) if data else "empty")
     return "  ".join(parts)
-
-
-async def until_stopped(work: Coroutine[Any, Any, Any]) -> None:
-    """Do `work` until it is done, or SIGINT or SIGTERM comes, which is no error."""
-    import asyncio
-
-    from kevmond.service.signals import handled
-
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(work)
-
-    def stop(_: str) -> None:
-        task.cancel()
-
-    with handled(loop, stop=stop, reload=lambda: None):
-        try:
-            await task
-        except asyncio.CancelledError:
-            if not task.cancelled():
-                raise

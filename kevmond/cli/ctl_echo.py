@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from kevmond.cli import ctl_common as common
+from kevmond.cli.ctl_stop import until_stopped
+from kevmond.control.sample_abi import speaks_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kevmond.control.channel import ControlChannel
-    from kevmond.control.target import ControlTarget
-    from kevmond.kernel.control_base import ControlKernel
 
 _U64: Final = 0xFFFFFFFFFFFFFFFF
+_NOT_TAKEN: Final = frozenset({"ETIMEDOUT", "ENOBUFS"})
+"""What sending fails with where the handler takes too long: the echo is lost, as on any way."""
 
 
 @click.command(
@@ -74,7 +76,7 @@ def echo(
     size: int,
     interval: str,
     timeout: str,
-    protocol: str | None,
+    protocol: str,
     spec: str,
     as_json: bool,
 ) -> int:
@@ -84,14 +86,16 @@ def echo(
     Times are those of this program: from the call to the answer in its hands.
     """
     from kevmond.cli.values import seconds
+    from kevmond.control.sample import ProtocolError
+    from kevmond.errors import KevmondError
     from kevmond.kernel.control_abi import NETWORK_STATISTICS_CONTROL
 
     pause_s = seconds(interval, "--interval") or 0.0
-    timeout_s = seconds(timeout, "--timeout") or 1.0
+    timeout_s = common.patience(timeout)
     kernel = common.open_controls(spec)
     target = common.target(name)
     spoken: Spoken
-    if common.speaks_sample(name, protocol):
+    if speaks_sample(name, protocol):
         spoken = Sample()
     elif name == NETWORK_STATISTICS_CONTROL:
         spoken = NetworkStatistics()
@@ -108,18 +112,20 @@ def echo(
             common.say(f"{size} bytes back from {name}: seq={number} time={told}")
 
     async def work() -> None:
-        await common.until_stopped(
-            _echo(kernel, target, run, count=count, pause_s=pause_s, show=show)
-        )
+        async with common.connected(kernel, target) as channel:
+            await until_stopped(_echo(channel, run, count=count, pause_s=pause_s, show=show))
 
-    with common.told(kernel, name):
-        common.run(work)
-    facts = run.facts()
-    if as_json:
-        common.emit({"control": name, "size": size, **facts})
-    else:
-        for line in _summary(name, facts):
-            click.echo(line)
+    try:
+        with common.told(kernel, name):
+            common.run(work)
+    except ProtocolError as error:
+        raise KevmondError(f"{name} does not speak the sample protocol: {error}") from error
+    finally:
+        facts = run.facts()
+        if facts["sent"]:
+            _tell(name, size, facts, as_json=as_json)
+    if run.goodbye is not None:
+        common.let_go(name, run.goodbye)
     return 1 if facts["lost"] or facts["damaged"] or not facts["sent"] else 0
 
 
@@ -132,6 +138,10 @@ class Spoken(Protocol):
 
     def decode(self, message: bytes) -> tuple[int, bytes] | None:
         """Return number and payload of an answer; None for what is none."""
+        ...
+
+    def goodbye(self, message: bytes) -> str | None:
+        """Return why a message asks to be let go of; None if it does not."""
         ...
 
 
@@ -152,6 +162,10 @@ class Sample:
         if answer.type != MessageType.ECHO:
             return None
         return answer.reply_to, answer.payload
+
+    def goodbye(self, message: bytes) -> str | None:
+        """See `Spoken.goodbye`."""
+        return common.goodbye(message)
 
 
 class NetworkStatistics:
@@ -176,6 +190,9 @@ class NetworkStatistics:
             return None
         return number, message[self.ERROR_SIZE + self.HEADER.size :]
 
+    def goodbye(self, message: bytes) -> str | None:
+        """See `Spoken.goodbye`: it is never unloaded."""
+
 
 @dataclass
 class Echoes:
@@ -190,21 +207,30 @@ class Echoes:
     reordered: int = 0
     """Came back after a later one, or too late."""
     times_ns: list[int] = field(default_factory=list)
+    goodbye: str | None = None
+    """Why the control asked to be let go of; None: it did not."""
 
     async def once(self, channel: ControlChannel) -> int | None:
         """Send one and wait for it; nanoseconds, or None if it is lost."""
+        from kevmond.errors import KernelError
+
         self.sent += 1
         number = self.sent
         payload = number.to_bytes(8, "little")
         payload = (payload * (self.size // 8 + 1))[: self.size]
         message = self.spoken.encode(number, payload)
         before = time.perf_counter_ns()
-        await channel.send(message)
+        try:
+            await channel.send(message, timeout=self.timeout_s)
+        except KernelError as error:
+            if error.symbol not in _NOT_TAKEN:
+                raise
+            return None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.timeout_s):
                 async for data in channel:
                     took = time.perf_counter_ns() - before
-                    answer = self.spoken.decode(data)
+                    answer = self._answer(data)
                     if answer is None:
                         continue
                     if answer[0] != number:
@@ -214,6 +240,21 @@ class Echoes:
                     self.times_ns.append(took)
                     return took
         return None
+
+    async def pause(self, channel: ControlChannel, seconds: float) -> None:
+        """Wait so long, or until the control says goodbye."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for data in channel:
+                    self.reordered += self._answer(data) is not None
+                    if self.goodbye is not None:
+                        return
+
+    def _answer(self, data: bytes) -> tuple[int, bytes] | None:
+        answer = self.spoken.decode(data)
+        if answer is None:
+            self.goodbye = self.goodbye or self.spoken.goodbye(data)
+        return answer
 
     def facts(self) -> dict[str, Any]:
         """Return what is to be told at the end; times in microseconds."""
@@ -242,27 +283,28 @@ def percentile(ordered: Sequence[int], percent: float) -> int:
 
 
 async def _echo(
-    kernel: ControlKernel,
-    target: ControlTarget,
+    channel: ControlChannel,
     run: Echoes,
     *,
     count: int,
     pause_s: float,
     show: Callable[[int, int | None], None],
 ) -> None:
-    from kevmond.control.channel import ControlChannel
+    while run.goodbye is None:
+        took = await run.once(channel)
+        show(run.sent, took)
+        if run.sent == count:
+            return
+        if pause_s:
+            await run.pause(channel, pause_s)
 
-    channel = await ControlChannel.connect(kernel, target)
-    try:
-        while True:
-            took = await run.once(channel)
-            show(run.sent, took)
-            if run.sent == count:
-                return
-            if pause_s:
-                await asyncio.sleep(pause_s)
-    finally:
-        await channel.aclose()
+
+def _tell(name: str, size: int, facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        common.emit({"control": name, "size": size, **facts})
+    else:
+        for line in _summary(name, facts):
+            click.echo(line)
 
 
 def _summary(name: str, facts: dict[str, Any]) -> list[str]:

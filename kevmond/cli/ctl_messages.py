@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kevmond.cli import ctl_common as common
+from kevmond.cli.ctl_stop import until_stopped
+from kevmond.control.sample_abi import speaks_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kevmond.control.channel import ControlChannel
-    from kevmond.control.target import ControlTarget
-    from kevmond.kernel.control_base import ControlKernel
 
 _CUT: Final = 64
 """Bytes of a message shown on a line."""
@@ -45,6 +45,7 @@ Examples:
 )
 @click.option("--pad", type=click.IntRange(0, 1 << 24), metavar="N", help="Fill up with zeros.")
 @click.option("--wait", metavar="TIME", help="Show what comes within this time, such as 1s.")
+@common.timeout_option
 @common.protocol_option
 @common.kernel_option
 @common.json_option
@@ -56,7 +57,8 @@ def send(
     file: Path | None,
     pad: int | None,
     wait: str | None,
-    protocol: str | None,
+    timeout: str,
+    protocol: str,
     spec: str,
     as_json: bool,
 ) -> None:
@@ -70,32 +72,29 @@ def send(
     if pad is not None:
         message = message.ljust(pad, b"\0")
     wait_s = seconds(wait, "--wait")
+    timeout_s = common.patience(timeout)
     kernel = common.open_controls(spec)
     target = common.target(name)
-    sample = common.speaks_sample(name, protocol)
+    sample = speaks_sample(name, protocol)
 
     async def work() -> None:
-        from kevmond.control.channel import ControlChannel
         from kevmond.control.sample import Message, MessageType
         from kevmond.errors import KevmondError
 
-        channel = await ControlChannel.connect(kernel, target)
-        try:
+        data = Message(MessageType.ECHO, 1, message).pack() if sample else message
+        async with common.connected(kernel, target, timeout_s) as channel:
+            await common.answered(channel.send(data, timeout=timeout_s), name, "send", None)
             if sample:
-                await channel.send(Message(MessageType.ECHO, 1, message).pack())
                 patience_s = wait_s or _PATIENCE_S
                 if not await _show(
                     channel, _echo_line, as_json=as_json, count=1, timeout_s=patience_s
                 ):
                     raise KevmondError(f"{channel.name}: no answer within {patience_s:g} s")
                 return
-            await channel.send(message)
             if not as_json:
                 click.echo(f"sent {len(message)} bytes to {channel.name}", err=True)
             if wait_s is not None:
                 await _show(channel, _raw_line, as_json=as_json, timeout_s=wait_s)
-        finally:
-            await channel.aclose()
 
     with common.told(kernel, name):
         common.run(work)
@@ -136,51 +135,51 @@ def watch(
     name: str,
     count: int | None,
     timeout: str | None,
-    protocol: str | None,
+    protocol: str,
     spec: str,
     as_json: bool,
 ) -> None:
-    """Show what the control NAME says, a line each, until Ctrl-C."""
+    """Show what the control NAME says, a line each, until Ctrl-C.
+
+    With the sample protocol also until it says goodbye: it cannot be unloaded before it is let go.
+    """
     from kevmond.cli.values import seconds
 
     timeout_s = seconds(timeout, "--timeout")
     kernel = common.open_controls(spec)
     target = common.target(name)
-    sample = common.speaks_sample(name, protocol)
+    sample = speaks_sample(name, protocol)
 
     async def work() -> None:
-        await common.until_stopped(
-            _watch(kernel, target, sample=sample, count=count, timeout_s=timeout_s, as_json=as_json)
-        )
+        patience_s = min(common.CONNECT_S, timeout_s or common.CONNECT_S)
+        async with common.connected(kernel, target, patience_s) as channel:
+            await until_stopped(
+                _watch(channel, sample=sample, count=count, timeout_s=timeout_s, as_json=as_json)
+            )
 
     with common.told(kernel, name):
         common.run(work)
 
 
 async def _watch(
-    kernel: ControlKernel,
-    target: ControlTarget,
+    channel: ControlChannel,
     *,
     sample: bool,
     count: int | None,
     timeout_s: float | None,
     as_json: bool,
 ) -> None:
-    from kevmond.control.channel import ControlChannel
     from kevmond.control.sample import Message, MessageType, Subscription, subscribe
 
-    channel = await ControlChannel.connect(kernel, target)
-    try:
-        if not as_json:
-            said = f"connected to {channel.name}, unit {channel.unit}; Ctrl-C ends it"
-            click.echo(said, err=True)
-        if sample:
-            everything = Message(MessageType.SUBSCRIBE, 1, subscribe(Subscription.ALL))
-            await channel.send(everything.pack())
-        line = _sample_line if sample else _raw_line
-        await _show(channel, line, as_json=as_json, count=count, timeout_s=timeout_s)
-    finally:
-        await channel.aclose()
+    if not as_json:
+        said = f"connected to {channel.name}, unit {channel.unit}; Ctrl-C ends it"
+        click.echo(said, err=True)
+    if sample:
+        everything = Message(MessageType.SUBSCRIBE, 1, subscribe(Subscription.ALL)).pack()
+        await common.answered(channel.send(everything), channel.name, "send", timeout_s or None)
+    line = _sample_line if sample else _raw_line
+    ends = common.goodbye if sample else None
+    await _show(channel, line, as_json=as_json, count=count, timeout_s=timeout_s, ends=ends)
 
 
 Line = tuple[str, dict[str, Any]]
@@ -194,10 +193,11 @@ async def _show(
     as_json: bool,
     count: int | None = None,
     timeout_s: float | None = None,
+    ends: Callable[[bytes], str | None] | None = None,
 ) -> int:
     """Print what comes, as `line` makes it, until so many were printed or the time is over.
 
-    Returns how many were printed.
+    `ends` tells of a message why it is the last.  Returns how many were printed.
     """
     seen = 0
     with contextlib.suppress(TimeoutError):
@@ -212,7 +212,10 @@ async def _show(
                 else:
                     common.say(f"{click.style(time, dim=True)}  {told[0]}")
                 seen += 1
-                if seen == count:
+                reason = ends(data) if ends is not None else None
+                if reason is not None:
+                    common.let_go(channel.name, reason)
+                if seen == count or reason is not None:
                     break
     return seen
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kevmond.cli import ctl_common as common
+from kevmond.control.sample_abi import speaks_sample
 
 if TYPE_CHECKING:
     from kevmond.control.channel import ControlChannel
@@ -41,29 +42,34 @@ Examples:
     metavar="N",
     help="Length of the buffer; without it the control is asked, then some are tried.",
 )
+@common.timeout_option
 @common.protocol_option
 @common.kernel_option
 @common.json_option
 def get_option(
-    name: str, option: str, size: int | None, protocol: str | None, spec: str, *, as_json: bool
+    *,
+    name: str,
+    option: str,
+    size: int | None,
+    timeout: str,
+    protocol: str,
+    spec: str,
+    as_json: bool,
 ) -> None:
     """Read the option OPT of the control NAME: a number, or one of the sample protocol's names.
 
     It is shown as a number (4 bytes), as text and as hex, whichever it is.
     """
-    sample = common.speaks_sample(name, protocol)
+    sample = speaks_sample(name, protocol)
     number = _number(option, sample=sample)
+    patience_s = common.patience(timeout)
     kernel = common.open_controls(spec)
     target = common.target(name)
 
     async def work() -> bytes:
-        from kevmond.control.channel import ControlChannel
-
-        channel = await ControlChannel.connect(kernel, target)
-        try:
-            return await _read(channel, number, size)
-        finally:
-            await channel.aclose()
+        async with common.connected(kernel, target, patience_s) as channel:
+            call = f"getsockopt {number}"
+            return await common.answered(_read(channel, number, size), name, call, patience_s)
 
     with common.told(kernel, name):
         value: bytes = common.run(work)
@@ -99,6 +105,7 @@ async def _read(channel: ControlChannel, option: int, size: int | None) -> bytes
 
 @click.command(
     "set",
+    context_settings={"ignore_unknown_options": True},  # -1 is a value
     epilog="""\b
 Examples:
   kevmond ctl set org.mklinux.nke.foo command1           no value at all: a command
@@ -110,30 +117,35 @@ Examples:
 @click.argument("name")
 @click.argument("option", metavar="OPT")
 @click.argument("value", required=False)
+@common.timeout_option
 @common.protocol_option
 @common.kernel_option
 @common.json_option
 def set_option(
-    name: str, option: str, value: str | None, protocol: str | None, spec: str, *, as_json: bool
+    *,
+    name: str,
+    option: str,
+    value: str | None,
+    timeout: str,
+    protocol: str,
+    spec: str,
+    as_json: bool,
 ) -> None:
     """Set the option OPT of the control NAME.
 
     VALUE is a number (4 bytes), text:TEXT, hex:BYTES, or left out: then the control is given no
     value (NULL), as a command that takes no argument wants it.
     """
-    number = _number(option, sample=common.speaks_sample(name, protocol))
+    number = _number(option, sample=speaks_sample(name, protocol))
     data = _value(value)
+    patience_s = common.patience(timeout)
     kernel = common.open_controls(spec)
     target = common.target(name)
 
     async def work() -> None:
-        from kevmond.control.channel import ControlChannel
-
-        channel = await ControlChannel.connect(kernel, target)
-        try:
-            await channel.set_option(number, data)
-        finally:
-            await channel.aclose()
+        async with common.connected(kernel, target, patience_s) as channel:
+            call = f"setsockopt {number}"
+            await common.answered(channel.set_option(number, data), name, call, patience_s)
 
     with common.told(kernel, name):
         common.run(work)

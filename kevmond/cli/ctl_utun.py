@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kevmond.cli import ctl_common as common
+from kevmond.cli.ctl_stop import until_stopped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,9 +70,14 @@ def utun(
     pings = kernel.name == "simulated" if ping is None else ping
 
     async def work() -> None:
-        await common.until_stopped(
-            _show(kernel, unit, units, count, timeout_s, pings=pings, as_json=as_json)
-        )
+        from kevmond.control.utun import Utun
+
+        opening = Utun.open(kernel, unit, scan=units)
+        patience_s = min(common.CONNECT_S, timeout_s or common.CONNECT_S)
+        async with await common.answered(opening, "utun", "open a utun", patience_s) as tunnel:
+            await until_stopped(
+                _show(kernel, tunnel, count, timeout_s, pings=pings, as_json=as_json)
+            )
 
     with common.told(kernel, UTUN_CONTROL):
         common.run(work)
@@ -88,32 +94,28 @@ def _range(text: str | None) -> range | None:
 
 async def _show(
     kernel: ControlKernel,
-    unit: int | None,
-    units: range | None,
+    tunnel: Utun,
     count: int | None,
     timeout_s: float | None,
     *,
     pings: bool,
     as_json: bool,
 ) -> None:
-    from kevmond.control.utun import Utun
-
-    async with await Utun.open(kernel, unit, scan=units) as tunnel:
-        if as_json:
-            common.emit({"interface": tunnel.name, "unit": tunnel.unit})
-        else:
-            click.echo(f"{tunnel.name} is there until this ends; Ctrl-C ends it")
-            if kernel.name == "darwin" and not pings:
-                say = f"give it an address: sudo ifconfig {tunnel.name} inet 10.99.0.1 10.99.0.2 up"
-                click.echo(say, err=True)
-        async with _pinging(tunnel) if pings else contextlib.nullcontext():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await _packets(tunnel, count, as_json=as_json)
-        if not as_json:
-            told = tunnel.statistics
-            said = f"{told.packets_in} packets, {told.bytes_in} bytes came from {tunnel.name}"
-            click.echo(said + (f"; {told.malformed} malformed" if told.malformed else ""), err=True)
+    if as_json:
+        common.emit({"interface": tunnel.name, "unit": tunnel.unit})
+    else:
+        click.echo(f"{tunnel.name} is there until this ends; Ctrl-C ends it")
+        if kernel.name == "darwin" and not pings:
+            say = f"give it an address: sudo ifconfig {tunnel.name} inet 10.99.0.1 10.99.0.2 up"
+            click.echo(say, err=True)
+    async with _pinging(tunnel) if pings else contextlib.nullcontext():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await _packets(tunnel, count, as_json=as_json)
+    if not as_json:
+        told = tunnel.statistics
+        said = f"{told.packets_in} packets, {told.bytes_in} bytes came from {tunnel.name}"
+        click.echo(said + (f"; {told.malformed} malformed" if told.malformed else ""), err=True)
 
 
 async def _packets(tunnel: Utun, count: int | None, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from kevmond.cli import doctor_controls as controls
 from kevmond.cli import doctor_probe as probe
+from kevmond.control import hints
 from kevmond.errors import KernelError
 from kevmond.kernel import abi, control_abi
 from kevmond.kernel.base import KernelFilter
@@ -50,17 +51,32 @@ class Finding:
     advice: str = ""
 
 
+_NOT_A_MAC: Final = frozenset({"EAFNOSUPPORT", "ENOSYS"})
+"""What the calls of a Mac fail with where there are none."""
+
+
+def missing(kernel: Kernel) -> str:
+    """Say why nothing can be checked at all, where this system has not such a kernel; else ""."""
+    try:
+        kernel.open_event_socket(abi.KEV_RECVSPACE).close()
+    except KernelError as error:
+        if error.symbol in _NOT_A_MAC:
+            return hints.said(error) or str(error)
+    return ""
+
+
 def examine(kernel: Kernel) -> Iterator[Finding]:
     """Make every check, in order."""
     passed: set[str] = set()
+    nowhere = _NOT_A_MAC if missing(kernel) else frozenset[str]()
     for check in CHECKS:
-        finding = _made(check, kernel, passed)
+        finding = _made(check, kernel, passed, nowhere)
         if finding.outcome == "pass":
             passed.add(check.name)
         yield finding
 
 
-def _made(check: Check, kernel: Kernel, passed: set[str]) -> Finding:
+def _made(check: Check, kernel: Kernel, passed: set[str], nowhere: frozenset[str]) -> Finding:
     if check.needs and check.needs not in passed:
         return Finding(check.name, check.about, "impossible", f"it needs: {check.needs}")
     outcome, told, advice = "pass", "", ""
@@ -71,6 +87,9 @@ def _made(check: Check, kernel: Kernel, passed: set[str]) -> Finding:
     except probe.Failed as reason:
         outcome, told, advice = "fail", str(reason), reason.advice
     except KernelError as error:
+        if error.symbol in nowhere:
+            told = f"{error.call}: {error.symbol}"
+            return Finding(check.name, check.about, "impossible", told)
         outcome, told, advice = "fail", str(error), _ADVICE.get(error.symbol, "")
     except BlockingIOError:
         outcome, told = "fail", "a socket that said it was readable had nothing to read"

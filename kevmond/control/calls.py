@@ -32,6 +32,11 @@ class Calls:
         self._ended = False
         self._over = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way, behind which another would wait."""
+        return self._worker is not None and self._worker.busy
+
     async def run(self, job: Callable[..., T], *args: Any) -> T:
         """Return what `job(*args)` returns, or raise what it raises.
 

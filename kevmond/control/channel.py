@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from kevmond.control.calls import Calls
-from kevmond.control.connecting import Attempt, find
+from kevmond.control.connecting import Attempt
 from kevmond.control.outbox import Outbox
 from kevmond.errors import KernelError, KernelGone
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 CLOSE_PATIENCE: Final = 5.0
 """Seconds that closing waits for the control's handlers; the thread goes on without us then."""
+
+READ_PATIENCE: Final = 1.0
+"""Seconds that closing takes at most to read what waits; less if it has less time altogether."""
 
 _BATCH: Final = 64
 """Most messages read before other work gets its turn."""
@@ -64,6 +67,8 @@ class ControlChannel:
         self._loop = asyncio.get_running_loop()
         self.closing: asyncio.Future[None] = self._loop.create_future()
         """Done once `aclose` was called."""
+        self.unread = False
+        """Whether it was closed before all that waited was read: at least one message was lost."""
         self._sock = sock
         self._calls = calls
         self._outbox = Outbox(sock, calls, max(1, self.send_space) if self.stream else None)
@@ -73,7 +78,8 @@ class ControlChannel:
         self._waiter: asyncio.Future[None] | None = None
         self._error: KernelError | None = None
         self._question: asyncio.Task[None] | None = None
-        self._ending: asyncio.Task[bool] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._over = False
         self._fileno = sock.fileno()
         self._reading = False
         self._read(True)
@@ -130,7 +136,7 @@ class ControlChannel:
 
     async def __anext__(self) -> bytes:
         while not self._queue:
-            if self._ending is not None:
+            if self._over:
                 raise StopAsyncIteration
             if self._error is not None:
                 raise self._error
@@ -192,24 +198,80 @@ class ControlChannel:
     # ------------------------------------------------------------------ the end
 
     async def aclose(self, *, timeout: float = CLOSE_PATIENCE) -> None:  # noqa: ASYNC109 - it gives up, nothing fails
-        """Take what has come so far, and close; twice is harmless.
+        """Read what has come so far, however much, and close; twice is harmless.
 
         Closing runs the control's handler.  If that takes more than `timeout` seconds, the thread
         goes on with it alone.
         """
         if self._ending is None:
-            if self._reading:
-                self._drain(self._limit)
             self._read(False)
             self._outbox.close()
-            if self._question is not None:
-                self._question.cancel()
             self._ending = self._loop.create_task(
-                self._calls.end(self._sock.close, CLOSE_PATIENCE), name="control close"
+                self._end(min(READ_PATIENCE, timeout)), name="control close"
             )
             self.closing.set_result(None)
-            self._wake()
         await asyncio.wait({self._ending}, timeout=timeout)
+
+    async def _end(self, patience: float) -> None:
+        try:
+            async with asyncio.timeout(patience):
+                self.unread = await self._read_rest()
+        except TimeoutError:
+            self.unread = True
+        finally:
+            if self._question is not None:
+                self._question.cancel()
+            self._over = True
+            self._wake()
+            await self._calls.end(self._sock.close, CLOSE_PATIENCE)
+
+    async def _read_rest(self) -> bool:
+        """Read until nothing waits, or as much came as could wait when closing began.
+
+        Returns whether more waits: that is of a control which goes on faster than it is read.
+        """
+        if self._question is not None:
+            await asyncio.wait({self._question})
+        left, count = self.receive_space, 0
+        while self._error is None and left > 0:
+            count += 1
+            if count % _BATCH == 0:
+                await asyncio.sleep(0)
+            try:
+                data = self._sock.receive(self._read_size)
+            except BlockingIOError:
+                if not await self._waits():
+                    return False
+                await self._readable()
+                continue
+            except KernelError as error:
+                self._fail(error)
+                break
+            left -= max(1, len(data))
+            if data:
+                self._queue.append(data)
+                self.messages += 1
+                self._wake()
+            else:
+                await asyncio.wait({self._doubt()})
+        return self._error is None and await self._waits()
+
+    async def _waits(self) -> bool:
+        """Ask the kernel if a message waits; a simulated one may be about to pass it on."""
+        if self._calls.busy:  # in a handler, which may never return
+            return False
+        try:
+            return await self._calls.run(self._sock.next_size) > 0
+        except KernelError:
+            return False
+
+    async def _readable(self) -> None:
+        readable = asyncio.Event()
+        self._loop.add_reader(self._fileno, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            self._loop.remove_reader(self._fileno)
 
     # ------------------------------------------------------------------ reading
 
@@ -227,11 +289,11 @@ class ControlChannel:
         if self._error is None and self._ending is None and self._question is None:
             self._read(True)
 
-    def _drain(self, limit: int = _BATCH) -> None:
+    def _drain(self) -> None:
         """Read until the socket is empty, or other work must have its turn."""
         receive, size, queue = self._sock.receive, self._read_size, self._queue
         try:
-            for _ in range(limit):
+            for _ in range(_BATCH):
                 data = receive(size)
                 if not data:
                     self._doubt()
@@ -248,13 +310,14 @@ class ControlChannel:
         if queue:
             self._wake()
 
-    def _doubt(self) -> None:
+    def _doubt(self) -> asyncio.Task[None]:
         """Find out whether the message was empty or the socket is dead, before reading on.
 
         Dead ones are readable for ever, so nobody watches meanwhile.
         """
         self._read(False)
         self._question = self._loop.create_task(self._ask(), name="control peer")
+        return self._question
 
     async def _ask(self) -> None:
         try:
@@ -280,19 +343,6 @@ class ControlChannel:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-async def find_control(kernel: ControlKernel, target: ControlTarget) -> int | None:
-    """Look the number of a control up by its name: None if there is none now, else KernelError."""
-    calls = Calls(kernel, f"look for {target}")
-    try:
-        return await calls.run(find, kernel, target)
-    finally:
-        calls.abandon(_nothing)
-
-
-def _nothing() -> None:
-    """Be the last of calls that hold nothing."""
 
 
 def _u32(value: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kevmond.control.hints import said
 from kevmond.errors import KernelError
 from kevmond.kernel.control_base import ControlAddress
 from kevmond.kernel.receive_space import raise_receive_space
@@ -102,7 +103,7 @@ class Attempt:
             sock.connect(address)
         except KernelError as error:
             if error.symbol == "ENOENT":
-                raise ControlAbsent(error.call, error.symbol, _why(error)) from error
+                raise ControlAbsent(error.call, error.symbol, said(error)) from error
             raise
         except OSError as error:  # EALREADY and EINPROGRESS too: nothing is in progress here
             raise kernel_error(f"connect to {self._target}", error) from error
@@ -154,13 +155,7 @@ def lookup(sock: ControlSocket, name: str) -> int:
     except KernelError as error:
         if error.symbol != "ENOENT":
             raise
-        raise ControlAbsent(error.call, error.symbol, _why(error)) from error
-
-
-def _why(error: KernelError) -> str:
-    """Return the hint within an error's text."""
-    _, _, hint = str(error).partition(f": {error.symbol}")
-    return hint.removeprefix(" (").removesuffix(")")
+        raise ControlAbsent(error.call, error.symbol, said(error)) from error
 
 
 def _unknown() -> None:

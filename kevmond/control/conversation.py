@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
+from kevmond.control.quiet import Quiet
 from kevmond.control.sample import MessageType, Subscription, version_text
 from kevmond.control.session import SampleSession
-from kevmond.control.telling import LossTeller, raw_message, sample_message
+from kevmond.control.telling import UNREAD, LossTeller, raw_message, sample_message
 from kevmond.errors import KernelError, KevmondError
 from kevmond.events.control import ControlGoodbye
 
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 
 HELLO_PATIENCE: Final = 5.0
 """Seconds that the other side has for its first message."""
+
+QUIET: Final = 1.0
+"""Seconds of quiet after a message, until the other side is asked what was lost."""
+LAST_PATIENCE: Final = 1.0
+"""Seconds that the other side has to tell that before the channel is closed."""
 
 
 class Conversation(ABC):
@@ -45,6 +53,11 @@ class Conversation(ABC):
         """Messages lost within the kernel, as far as the protocol tells."""
         return 0
 
+    @property
+    def remark(self) -> str | None:
+        """What is to be said of its end, where the protocol has no record for it."""
+        return None
+
     @abstractmethod
     async def greet(self) -> None:
         """Find out whom we talk to; ProtocolError if it is not who we thought."""
@@ -59,7 +72,12 @@ class Conversation(ABC):
 
 
 class RawConversation(Conversation):
-    """Bytes as they are: the other side is never asked anything, and holds us for ever."""
+    """Bytes as they are: the other side is never asked anything, and is held for ever."""
+
+    @property
+    def remark(self) -> str | None:
+        """See `Conversation.remark`."""
+        return UNREAD if self.channel.unread else None
 
     async def greet(self) -> None:
         """See `Conversation.greet`: anybody will do."""
@@ -95,11 +113,13 @@ class SampleConversation(Conversation):
         self._trouble = trouble
         self._session: SampleSession | None = None
         self._losses = LossTeller(tell, name, channel.name, channel.unit)
+        self._quiet = Quiet(QUIET, self._learn_losses)
+        self._rest: asyncio.Task[None] | None = None
 
     @property
     def lost(self) -> int:
-        """See `Conversation.lost`."""
-        return 0 if self._session is None else self._session.lost
+        """See `Conversation.lost`; what closing left unread counts as one."""
+        return 0 if self._session is None else self._session.lost + self.channel.unread
 
     async def greet(self) -> None:
         """See `Conversation.greet`."""
@@ -111,6 +131,7 @@ class SampleConversation(Conversation):
     async def listen(self) -> None:
         """See `Conversation.listen`."""
         assert self._session is not None, "greeted before"
+        self._quiet.heard()  # HELLO, at least
         if self._subscription:
             try:
                 await self._session.subscribe(self._subscription)
@@ -123,21 +144,43 @@ class SampleConversation(Conversation):
 
     async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109 - see the base
         """See `Conversation.aclose`."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             await self.channel.aclose(timeout=timeout)
             return
-        await self._session.aclose(timeout=timeout)
+        await self._quiet.aclose()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        if self._rest is None:
+            self._rest = loop.create_task(self._tell_rest(session), name="control rest")
+            if not session.is_over and session.goodbye_reason is None:
+                await self._learn_losses(min(LAST_PATIENCE, timeout / 2))
+        await session.aclose(timeout=max(0, deadline - loop.time()))
+        await self._rest
+        await self._quiet.aclose()
+        self._losses.note(session.lost)
+        self._losses.flush()
+        if self.channel.unread:
+            self._losses.unread(self.lost)
+
+    async def _tell_rest(self, session: SampleSession) -> None:
         try:
-            async for message in self._session:
+            async for message in session:
                 self._heard(message)
         except KevmondError:  # what ended it was told already
             pass
+
+    async def _learn_losses(self, patience: float = LAST_PATIENCE) -> None:
+        """Find out what was lost since the last message: no other may come."""
+        assert self._session is not None, "it was greeted"
+        with contextlib.suppress(KevmondError):
+            await self._session.learn_losses(timeout=patience)
         self._losses.note(self._session.lost)
-        self._losses.flush()
 
     def _heard(self, message: Message) -> None:
         channel, session = self.channel, self._session
         assert session is not None, "it gave the message"
+        self._quiet.heard()
         self._losses.note(session.lost)
         if message.type == MessageType.GOODBYE:
             self._tell(
@@ -161,7 +204,7 @@ def conversation(
 ) -> Conversation:
     """Make the kind of conversation that the settings want."""
     limit = settings.max_text
-    if settings.protocol == "raw":
+    if not settings.speaks_sample(channel.name):
         return RawConversation(name, channel, tell, limit)
     subscription = Subscription(0)
     for word in settings.subscribe:

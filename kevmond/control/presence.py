@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from kevmond.control.channel import find_control
+from kevmond.control.calls import Calls
+from kevmond.control.connecting import find
 from kevmond.errors import KernelError
 from kevmond.events.control import ControlDeregistered, ControlRegistered
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kevmond.control.target import ControlTarget
     from kevmond.events.control import ControlPayload
     from kevmond.kernel.base import Kernel
+    from kevmond.kernel.control_base import ControlKernel
 
 
 class Presence:
@@ -153,3 +155,16 @@ class Presence:
                 except KernelError as error:
                     self._log.debug("a look failed", channel=self._channel, error=str(error))
         return True
+
+
+async def find_control(kernel: ControlKernel, target: ControlTarget) -> int | None:
+    """Look the number of a control up by its name: None if there is none now, else KernelError."""
+    calls = Calls(kernel, f"look for {target}")
+    try:
+        return await calls.run(find, kernel, target)
+    finally:
+        calls.abandon(_nothing)
+
+
+def _nothing() -> None:
+    """Be the last of calls that hold nothing."""

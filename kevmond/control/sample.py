@@ -34,6 +34,7 @@ from kevmond.control.sample_abi import (
     Option,
     Subscription,
     Worded,
+    speaks_sample,
 )
 from kevmond.errors import KevmondError
 from kevmond.kernel.abi import errno_symbol
@@ -73,6 +74,7 @@ __all__ = [
     "Worded",
     "emit_event",
     "fields",
+    "speaks_sample",
     "subscribe",
     "version_text",
 ]

@@ -36,6 +36,11 @@ PAYLOAD_MAX: Final = MESSAGE_MAX - HEADER.size
 """Most bytes that an echo can carry."""
 
 
+def speaks_sample(control: str, protocol: str = "auto") -> bool:
+    """Whether a control is spoken to in this protocol: as told, else ("auto") by its name."""
+    return protocol == "sample" if protocol != "auto" else control == CONTROL_NAME
+
+
 class Worded(IntEnum):
     """A number with a word for people: CLIENT_CONNECTED is "client-connected"."""
 

@@ -117,7 +117,11 @@ class SampleSession:
 
     @property
     def lost(self) -> int:
-        """Messages to us that were lost within the kernel."""
+        """Messages to us that were lost within the kernel, as far as it is known by now.
+
+        A message tells of those before it, so the last ones of a burst show only with the next
+        message: `learn_losses` has one sent.
+        """
         return self._losses.total
 
     @property
@@ -175,6 +179,10 @@ class SampleSession:
     async def goodbye(self) -> None:
         """Ask for no more notices; closing the channel is what ends it."""
         await self._done(MessageType.GOODBYE, b"")
+
+    async def learn_losses(self, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - it names the errno
+        """Have the other side tell how many messages were lost so far; see `lost`."""
+        await self.request(MessageType.HELLO, timeout=timeout)
 
     async def command(self, number: int, argument: int | None = None) -> None:
         """Run command 1 or 2 (an option that is set), with a u32 as argument or nothing at all."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kevmond.control.sample_abi import CONTROL_NAME, speaks_sample
 from kevmond.control.target import ControlTarget
 from kevmond.errors import ConfigError
 from kevmond.units import Duration, Size
@@ -21,8 +22,9 @@ class ControlSettings(BaseModel):
     control: str = ""
     """Name of the kernel control, or "id:unit" for one with a static id; the section's own name if
     this is empty."""
-    protocol: Literal["raw", "sample"] = "raw"
-    """What it speaks: raw (bytes as they are), or sample (that of the sample kernel extension)."""
+    protocol: Literal["auto", "raw", "sample"] = "auto"
+    """What it speaks: raw (bytes as they are), or sample (that of the sample kernel extension);
+    auto is sample for the sample's own name, else raw."""
     type: Literal["auto", "dgram", "stream"] = "auto"
     """Messages or a byte stream; auto finds out."""
     send_space: Size | None = Field(default=None, ge=1, le=1 << 30)
@@ -43,6 +45,13 @@ class ControlSettings(BaseModel):
     max_text: int = Field(default=4096, ge=0)
     """Most bytes of a message that are shown; its size is always told."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _table(cls, given: Any) -> Any:
+        if not isinstance(given, (dict, ControlSettings)):
+            raise ValueError("write a table: [control.NAME]")  # noqa: TRY004 - pydantic's own
+        return given
+
     @field_validator("control")
     @classmethod
     def _known(cls, control: str) -> str:
@@ -55,10 +64,8 @@ class ControlSettings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.protocol == "raw" and self.subscribe:
-            raise ValueError('subscribe: needs protocol = "sample"')
-        if self.protocol == "sample" and self.type == "stream":
-            raise ValueError('type: the sample protocol is one of messages, not "stream"')
+        if self.control or self.protocol != "auto":
+            self._check_protocol(self.control)
         if self.retry_initial > self.retry_maximum:
             raise ValueError("retry_initial: larger than retry_maximum")
         return self
@@ -66,6 +73,21 @@ class ControlSettings(BaseModel):
     def target(self, name: str) -> ControlTarget:
         """Return the control that a section of this name means; ConfigError if it can be none."""
         try:
-            return ControlTarget.parse(self.control or name)
-        except ConfigError as error:
+            target = ControlTarget.parse(self.control or name)
+            self._check_protocol(target.name)
+        except (ConfigError, ValueError) as error:
             raise ConfigError(f"control.{name}: {error}") from None
+        return target
+
+    def speaks_sample(self, control: str) -> bool:
+        """Whether the control of this name is spoken to in the sample protocol."""
+        return speaks_sample(control, self.protocol)
+
+    def _check_protocol(self, control: str) -> None:
+        sample = self.speaks_sample(control)
+        if self.subscribe and not sample:
+            raise ValueError(
+                f'subscribe: needs protocol = "sample", which "auto" means for {CONTROL_NAME} alone'
+            )
+        if sample and self.type == "stream":
+            raise ValueError('type: the sample protocol is one of messages, not "stream"')

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LOSS_INTERVAL: Final = 1.0
 """Seconds; a loss is told at once, and then no more often than this while it goes on."""
 
+UNREAD: Final = "more came while the channel was closed, and was not read"
+"""What to say where that much is known, and not how much it was."""
+
 _WHITE: Final = str.maketrans("", "", "\n\r\t")
 
 
@@ -58,6 +61,9 @@ def _shown(data: bytes, limit: int) -> dict[str, Any]:
     return {"text": text, "truncated": truncated}
 
 
+_FULL: Final = "the kernel's queue for this channel was full: raise receive_space"
+
+
 class LossTeller:
     """Tells the losses of one connection, rarely enough not to add to what causes them."""
 
@@ -88,11 +94,16 @@ class LossTeller:
             self._timer = None
         self._report()
 
+    def unread(self, total: int) -> None:
+        """Tell, last of all, what was left unread: at least so much."""
+        self._total = total
+        self._report(UNREAD)
+
     def _again(self) -> None:
         self._timer = None
         self.note(self._total)
 
-    def _report(self) -> None:
+    def _report(self, detail: str = _FULL) -> None:
         lost, self._told = self._total - self._told, self._total
         if lost:
             self._tell(
@@ -100,6 +111,6 @@ class LossTeller:
                     **self._names,
                     lost=lost,
                     total=self._total,
-                    detail="the kernel's queue for this channel was full: raise receive_space",
+                    detail=detail,
                 )
             )

@@ -13,6 +13,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, Final, Self
 
 from kevmond.control.channel import ControlChannel
+from kevmond.control.hints import joined, said
 from kevmond.control.target import ControlTarget
 from kevmond.errors import KernelError
 from kevmond.kernel.control_abi import (
@@ -138,7 +139,7 @@ class Utun:
             except KernelError as error:
                 if error.symbol == "EBUSY" and each is not None:
                     continue
-                hint = _HINTS.get(error.symbol, "")
+                hint = joined(said(error), _HINTS.get(error.symbol, ""))
                 raise KernelError("open a utun", error.symbol, hint) from error
             try:
                 name = await channel.get_option(UtunOption.IFNAME, _IFNAME_SIZE)

@@ -15,9 +15,10 @@ from kevmond.backoff import Backoff
 from kevmond.control.channel import CLOSE_PATIENCE, ControlChannel
 from kevmond.control.connecting import ControlAbsent
 from kevmond.control.conversation import conversation
+from kevmond.control.hints import advice, joined, said
 from kevmond.control.presence import Presence
 from kevmond.control.sample import ProtocolError
-from kevmond.errors import KernelError
+from kevmond.errors import KernelError, KernelGone
 from kevmond.events.control import (
     ControlConnected,
     ControlDisconnected,
@@ -40,12 +41,6 @@ SLOW_HANDLER: Final = 10.0
 """Seconds after which a control that does not answer a connect is told of."""
 
 _STREAM: Final = {"auto": None, "dgram": False, "stream": True}
-
-_HINTS: Final = {
-    "EBUSY": "its only unit is taken by another program, or it takes no more clients",
-    "EPERM": "it is for root alone",
-    "EPROTOTYPE": 'it wants the other type of socket: set type = "auto"',
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +171,7 @@ class ControlWatch:
             channel = await ControlChannel.connect(
                 self._kernel,
                 self._target,
-                stream=False if settings.protocol == "sample" else _STREAM[settings.type],
+                stream=False if settings.speaks_sample(self._control) else _STREAM[settings.type],
                 send_space=settings.send_space,
                 receive_space=settings.receive_space,
             )
@@ -217,6 +212,8 @@ class ControlWatch:
         else:
             self._note(error)
         await self._close("deregistered" if self._presence.doubtful else "failed", str(error))
+        if isinstance(error, KernelGone):
+            self._presence.found(None)  # its controls went with it, and no event tells that
         await self._stay_away("retrying", link.changes, self._backoff.next())
 
     def _connected(self, link: _Link) -> None:
@@ -270,7 +267,7 @@ class ControlWatch:
                     reason=link.reason,
                     messages=link.channel.messages,
                     lost=link.talk.lost,
-                    detail=link.detail,
+                    detail=link.detail or link.talk.remark,
                 )
             )
         self._presence.detached()
@@ -315,7 +312,7 @@ class ControlWatch:
                 call=error.call,
                 symbol=error.symbol,
                 attempt=self._attempts,
-                detail=_HINTS.get(error.symbol) or str(error),
+                detail=joined(said(error), advice(error)) or str(error),
             )
         )
 

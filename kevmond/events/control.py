@@ -119,9 +119,9 @@ class ControlDisconnected(ControlPayload):
 
     unit: int
     """Unit that the connection had."""
-    reason: Literal["goodbye", "stopped", "changed", "failed", "deregistered", "idle"]
+    reason: Literal["goodbye", "stopped", "changed", "failed", "deregistered"]
     """Asked to by the control; the daemon stops; its configuration changed; the socket failed; the
-    control is gone; it said nothing for too long."""
+    control is gone."""
     messages: int = 0
     """Messages received on this connection."""
     lost: int = 0

@@ -8,14 +8,16 @@ from kevmond.kernel.simulated.kctl import Registration
 
 
 class SampleControl(Handlers):
-    """Says hello, echoes, takes commands and tells of them; may lose or damage every n-th echo."""
+    """Says hello, echoes, takes commands; may lose or damage every n-th echo, or say goodbye."""
 
     provides = frozenset({"connect", "disconnect", "send", "setopt", "getopt"})
 
-    def __init__(self, table, *, lose=0, damage=0):
+    def __init__(self, table, *, lose=0, damage=0, leave_after=None):
         self.table = table
         self.lose = lose
         self.damage = damage
+        self.leave_after = leave_after
+        """Echoes after which it says goodbye; 0: at once."""
         self.echoes = 0
         self.commands = []
         self.sequence = 0
@@ -43,6 +45,7 @@ class SampleControl(Handlers):
             self.say(pcb, sample.MessageType.RESULT, sample.Result(0, 7).pack(), message.sequence)
             notice = sample.Notice(sample.NoticeKind.CLIENT_CONNECTED, 1, 42, 0, 1)
             self.say(pcb, sample.MessageType.NOTICE, notice.pack(), dropped=3)
+            self.leave(pcb, 0)
         elif message.type == sample.MessageType.ECHO:
             self.echoes += 1
             payload = message.payload
@@ -51,6 +54,7 @@ class SampleControl(Handlers):
             if self.damage and self.echoes % self.damage == 0:
                 payload = payload[:-1] + b"!"
             self.say(pcb, sample.MessageType.ECHO, payload, message.sequence)
+            self.leave(pcb, self.echoes)
 
     async def setopt(self, pcb, option, value):
         if option not in (1, 2):
@@ -68,6 +72,11 @@ class SampleControl(Handlers):
         if option not in answers:
             raise KernelError("getsockopt", "ENOPROTOOPT")
         return answers[option][: size if value is not None else None], len(answers[option])
+
+    def leave(self, pcb, after):
+        """Ask to be let go of, if it is time for that."""
+        if after == self.leave_after:
+            self.say(pcb, sample.MessageType.GOODBYE, sample.Goodbye(1).pack())
 
     def say(self, pcb, kind, payload, reply_to=0, dropped=0):
         self.sequence += 1

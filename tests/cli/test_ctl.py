@@ -1,16 +1,21 @@
 """`kevmond ctl`: controls from the command line."""
 
 import asyncio
+import fcntl
 import json
+import os
 import runpy
 import signal
 import subprocess
 import sys
+import termios
+import threading
 from pathlib import Path
 
 import pytest
 
 from kevmond.cli import ctl_echo, ctl_packets
+from kevmond.errors import KernelError
 from kevmond.kernel.control_base import ControlAddress
 from kevmond.kernel.simulated.model import SimulatedKernel
 from kevmond.kernel.simulated.served import KernelServer
@@ -20,6 +25,64 @@ SAMPLE_CONTROL = runpy.run_path(str(Path(__file__).parent / "sample_control.py")
 SAMPLE = "org.mklinux.nke.foo"
 UTUN = "com.apple.net.utun_control"
 NSTAT = "com.apple.network.statistics"
+
+
+class Hanging:
+    """A kernel of which some handlers never answer; its calls are made in threads."""
+
+    name = "simulated"
+
+    def __init__(self, *calls):
+        self.kernel = SimulatedKernel()
+        SAMPLE_CONTROL.register(self.kernel)
+        self.calls = calls
+        self.go_on = threading.Event()
+        self.sockets = []
+
+    def controls(self):
+        return self.kernel.controls()
+
+    def open_control_socket(self, *, stream=False):
+        self.sockets.append(self.kernel.open_control_socket(stream=stream))
+        return HangingSocket(self, self.sockets[-1])
+
+    def end(self):
+        """Let all handlers answer; nobody waits any more."""
+        self.go_on.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("control "):
+                thread.join(20)
+        for socket in self.sockets:
+            socket.close()
+
+
+class HangingSocket:
+    """A socket of it."""
+
+    def __init__(self, hanging, socket):
+        self.hanging = hanging
+        self.socket = socket
+
+    def __getattr__(self, name):
+        if name in self.hanging.calls:
+            return lambda *args: self.hanging.go_on.wait(20)
+        return getattr(self.socket, name)
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """Have the command line open a kernel of which these calls hang."""
+    made = []
+
+    def hang(*calls):
+        made.append(Hanging(*calls))
+        monkeypatch.setattr("kevmond.kernel.select.open_kernel", lambda spec: made[-1])
+        monkeypatch.setattr("kevmond.cli.ctl_common._NOTICE_S", 0.01)
+        monkeypatch.setattr("kevmond.cli.ctl_common._CLOSE_S", 0.01)
+
+    yield hang
+    for one in made:
+        one.end()
 
 
 @pytest.fixture
@@ -141,8 +204,10 @@ class TestOptions:
         assert kevmond("ctl", "set", SAMPLE, "command1").code == 0
         assert kevmond("ctl", "set", SAMPLE, "command2", "42").code == 0
         assert kevmond("ctl", "set", SAMPLE, "2", "--", "-1").code == 0
-        assert control.commands == [(1, None), (2, b"\x2a\0\0\0"), (2, b"\xff" * 4)]
-        assert kevmond("ctl", "get", SAMPLE, "command1").out == "3  03000000\n"
+        assert kevmond("ctl", "set", SAMPLE, "2", "-1", "--json").code == 0
+        negative = (2, b"\xff" * 4)
+        assert control.commands == [(1, None), (2, b"\x2a\0\0\0"), negative, negative]
+        assert kevmond("ctl", "get", SAMPLE, "command1").out == "4  04000000\n"
 
     def test_another_name_may_speak_it(self, kevmond, kernel):
         """--protocol says so."""
@@ -180,6 +245,8 @@ class TestOptions:
             (["set", UTUN, "16", "many"], 2, "neither a number"),
             (["set", UTUN, "16", "4294967296"], 2, "neither a number"),
             (["set", UTUN, "16", "hex:0"], 2, "neither a number"),
+            (["set", UTUN, "16", "0", "--jsn"], 2, "unexpected extra argument"),
+            (["get", UTUN, "16", "--timeout", "0"], 2, "too little"),
             (["get", "org.example", "1"], 69, "is its kernel extension loaded?"),
             (["get", "4:0", "1", "--kernel", "sim"], 78, "there is no kernel 'sim'"),
         ],
@@ -204,7 +271,31 @@ class TestOptions:
         first.connect(ControlAddress(9))
         result = kevmond("ctl", "watch", "com.apple.network.tcp_ccdebug", "--timeout", "5s")
         assert (result.code, "EALREADY" in result.err) == (69, True)
-        assert "one client only" in result.err
+        assert "one client at a time" in result.err
+
+
+@pytest.mark.parametrize(
+    ("calls", "args", "call"),
+    [
+        (["connect"], ["get", SAMPLE, "3", "--timeout", "0.05"], "connect"),
+        (["connect"], ["set", SAMPLE, "1", "--timeout", "0.05"], "connect"),
+        (["connect"], ["send", SAMPLE, "x", "--timeout", "0.05"], "connect"),
+        (["connect"], ["watch", SAMPLE, "--timeout", "0.05"], "connect"),
+        (["option_size"], ["get", SAMPLE, "3", "--timeout", "0.05"], "getsockopt 3"),
+        (["set_option", "close"], ["set", SAMPLE, "1", "--timeout", "0.05"], "setsockopt 1"),
+        (["send"], ["send", SAMPLE, "x", "--timeout", "0.05"], "send"),
+        (["send"], ["watch", SAMPLE, "--timeout", "0.05"], "send"),
+    ],
+)
+def test_a_handler_that_hangs_is_not_waited_for_for_ever(kevmond, hanging, calls, args, call):
+    """It is said that it is waited for, and then what did not answer."""
+    hanging(*calls)
+    result = kevmond("ctl", *args)
+    assert (result.code, result.out) == (69, "")
+    waiting, told = result.err.splitlines()[-2:]
+    assert waiting == f"waiting for {SAMPLE}'s handler"
+    assert f"{call}: ETIMEDOUT" in told
+    assert "its handler" in told
 
 
 class TestMessages:
@@ -254,6 +345,17 @@ class TestMessages:
         facts = lines(kevmond("ctl", "watch", SAMPLE, "--count", "3", "--json"))
         assert [one["type"] for one in facts] == ["hello", "result", "notice"]
         assert facts[2]["fields"]["pid"] == 42
+
+    def test_watching_ends_with_a_goodbye(self, kevmond, kernel):
+        """It is shown, the control is let go of, and that is said."""
+        SAMPLE_CONTROL.register(kernel, leave_after=0)
+        result = kevmond("ctl", "watch", SAMPLE)
+        assert result.code == 0
+        assert "reason=unloading" in result.out.splitlines()[-1]
+        assert result.err.splitlines()[-1] == (
+            f"{SAMPLE} said goodbye (unloading), and is let go of"
+        )
+        assert kernel.kctl.pcbs == set()
 
     def test_raw_messages_are_shown_as_they_are(self, kevmond, control):
         """Length, and the first bytes of it."""
@@ -317,6 +419,63 @@ class TestMessages:
         assert (process.returncode, told) == (0, b"")
         assert control.sequence == 3
 
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_a_signal_ends_watching_for_a_reader_that_hangs(self, tmp_path, number):
+        """Though the loop hangs in writing to it."""
+        kernel = SimulatedKernel()
+        control = SAMPLE_CONTROL.register(kernel)
+        reading, writing = os.pipe()
+        async with KernelServer(kernel, tmp_path / "k"):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "kevmond", "ctl", "watch", SAMPLE, "--json"),
+                *("--kernel", f"simulated:{tmp_path / 'k'}"),
+                stdout=writing,
+                stderr=subprocess.DEVNULL,
+            )
+
+            def waiting():
+                return int.from_bytes(fcntl.ioctl(reading, termios.FIONREAD, bytes(4)), "little")
+
+            async with asyncio.timeout(30):
+                while not waiting():  # noqa: ASYNC110 - a pipe does not tell
+                    await asyncio.sleep(0.01)
+                (pcb,) = kernel.kctl.pcbs
+                for _ in range(2000):  # far more than a pipe takes
+                    control.say(pcb, 7, bytes(20))
+                before = -1
+                while before != (before := waiting()):  # noqa: ASYNC110 - until it takes no more
+                    await asyncio.sleep(0.1)
+                process.send_signal(number)
+                await process.wait()
+        os.close(reading)
+        os.close(writing)
+        assert process.returncode == -number
+
+    @pytest.mark.parametrize("command", ["watch", "echo"])
+    async def test_ctrl_c_while_connecting(self, tmp_path, command):
+        """Exit code 130: it was not what was asked for."""
+        kernel = SimulatedKernel()
+        control = SAMPLE_CONTROL.register(kernel)
+        entered = asyncio.Event()
+
+        async def hang(pcb, address):
+            entered.set()
+            await asyncio.Event().wait()
+
+        control.connect, control.suspends = hang, True
+        async with KernelServer(kernel, tmp_path / "k"):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "kevmond", "ctl", command, SAMPLE),
+                *("--kernel", f"simulated:{tmp_path / 'k'}"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            async with asyncio.timeout(30):
+                await entered.wait()
+                process.send_signal(signal.SIGINT)
+                out, _ = await process.communicate()
+        assert (process.returncode, out) == (130, b"")
+
 
 class TestEcho:
     def test_round_trips_are_told_one_by_one(self, kevmond):
@@ -351,6 +510,49 @@ class TestEcho:
         assert "8 sent, 6 came back, 2 lost (25.0%)" in result.out
         assert "2 came back damaged" in result.out
 
+    @pytest.mark.parametrize("interval", ["0", "1h"])
+    def test_a_goodbye_ends_it(self, kevmond, kernel, interval):
+        """With the sum of what was; the control is let go of."""
+        SAMPLE_CONTROL.register(kernel, leave_after=3 if interval == "0" else 1)
+        result = kevmond("ctl", "echo", SAMPLE, "--count", "0", "--interval", interval)
+        assert "came back, 0 lost" in result.out
+        assert "said goodbye (unloading)" in result.err
+        assert kernel.kctl.pcbs == set()
+
+    def test_what_a_handler_does_not_take_is_lost(self, kevmond, hanging):
+        """A handler that hangs is no end of the command."""
+        hanging("send")
+        args = ("--count", "2", "--interval", "1ms", "--timeout", "20ms")
+        result = kevmond("ctl", "echo", SAMPLE, *args)
+        assert result.code == 1
+        assert "2 sent, 0 came back, 2 lost" in result.out
+
+    def test_the_summary_is_told_with_an_error(self, kevmond, kernel):
+        """What was found out until then is not lost."""
+        control = SAMPLE_CONTROL.register(kernel)
+        send = control.send
+
+        async def refuse(pcb, data, flags):
+            if control.echoes == 2:
+                raise KernelError("send", "EPIPE")
+            await send(pcb, data, flags)
+
+        control.send = refuse
+        result = kevmond("ctl", "echo", SAMPLE, "--interval", "0")
+        assert (result.code, "EPIPE" in result.err) == (69, True)
+        assert "3 sent, 2 came back, 1 lost" in result.out
+
+    def test_who_does_not_speak_the_protocol_is_told_so(self, kevmond):
+        """Not that some message is malformed."""
+        result = kevmond("ctl", "echo", NSTAT, "--protocol", "sample")
+        assert (result.code, "does not speak the sample protocol" in result.err) == (1, True)
+
+    @pytest.mark.parametrize("timeout", ["0", "0s"])
+    def test_no_time_at_all_is_refused(self, kevmond, timeout):
+        """Nothing can come back within it."""
+        result = kevmond("ctl", "echo", NSTAT, "--timeout", timeout)
+        assert (result.code, "too little" in result.err) == (2, True)
+
     async def test_a_late_answer_is_out_of_order(self):
         """It is not taken for the answer to the next."""
 
@@ -361,7 +563,7 @@ class TestEcho:
                 self.queue = []
                 self.held = []
 
-            async def send(self, message):
+            async def send(self, message, **_):
                 self.queue += self.held
                 self.held = [message]
                 if len(self.queue) == 1:
@@ -381,6 +583,9 @@ class TestEcho:
 
             def decode(self, message):
                 return message[0], message[1:]
+
+            def goodbye(self, message):
+                return None
 
         run = ctl_echo.Echoes(Plain(), 8, 0.02)
         channel = Late()

@@ -95,6 +95,32 @@ def test_without_sockets_what_needs_them_is_not_possible():
     assert found(kernel)["event-id"].told == "it needs: event-socket"
 
 
+def test_a_system_without_such_sockets_fails_nothing(kevmond, monkeypatch):
+    """Nothing is broken: nothing of it is there, which is said once, and first."""
+    hint = "this system has no PF_SYSTEM sockets"
+
+    def absent(symbol):
+        def call(*args, **more):
+            raise KernelError("call", symbol, hint)
+
+        return call
+
+    kernel = Changed(
+        identity=absent("ENOSYS"),
+        statistics=lambda: None,
+        control_statistics=lambda: None,
+        open_event_socket=absent("EAFNOSUPPORT"),
+        open_control_socket=absent("EAFNOSUPPORT"),
+    )
+    assert set(outcomes(kernel).values()) == {"impossible"}
+    monkeypatch.setattr("kevmond.kernel.select.open_kernel", lambda spec: kernel)
+    result = kevmond("doctor")
+    assert result.code == 0
+    assert result.out.startswith(f"not possible here: {hint}\n")
+    assert result.out.count(hint) == 1
+    assert f"0 pass, 0 fail, {len(NAMES)} not possible here" in result.out
+
+
 def test_counters_that_cannot_be_read_are_no_failure():
     """What that means for losses is said."""
     kernel = Changed(statistics=lambda: None, control_statistics=lambda: None)

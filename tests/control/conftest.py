@@ -216,6 +216,9 @@ class Socket:
         self._ready.lower()
         raise BlockingIOError
 
+    def next_size(self):
+        return len(self.queue[0]) if self.queue else 0
+
     def set_send_space(self, size):
         self.send_space = size
 

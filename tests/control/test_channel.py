@@ -437,6 +437,56 @@ async def test_after_the_end(hooked, opened):
             await call
 
 
+async def test_closing_reads_all_that_waits(hooked, kit, opened):
+    """Closing reads on though reading was stopped, past empty messages too."""
+    channel = await opened(hooked, queue=10)
+    wanted = [b"" if n % 100 == 50 else b"%d" % n for n in range(1000)]
+    hooked.sockets[-1].put(*wanted)
+    await kit.until(lambda: channel.messages == 10)
+    await channel.aclose()
+    assert [data async for data in channel] == wanted
+    assert (channel.messages, channel.unread) == (1000, False)
+
+
+async def test_closing_waits_for_what_is_on_its_way(hooked, opened):
+    """What the kernel says it has, and has not handed out yet, is waited for."""
+    channel = await opened(hooked)
+    sock = hooked.sockets[-1]
+    loop, late = asyncio.get_running_loop(), [b"late"]
+
+    def next_size():
+        if late:
+            loop.call_soon_threadsafe(sock.put, late.pop())
+            return 4
+        return 0
+
+    sock.next_size = next_size
+    await channel.aclose()
+    assert [data async for data in channel] == [b"late"]
+    assert not channel.unread
+
+
+async def test_closing_ends_though_more_comes(hooked, opened):
+    """No more is read than could wait when closing began; that there is more is told."""
+    channel = await opened(hooked)
+    sock = hooked.sockets[-1]
+    sock.receive = lambda size: b"x" * 64
+    sock.next_size = lambda: 64
+    await channel.aclose()
+    assert len([data async for data in channel]) == channel.receive_space // 64
+    assert channel.unread
+
+
+async def test_closing_is_not_held_up_by_reading(hooked, kit, opened):
+    """What does not come in time is given up."""
+    channel = await opened(hooked)
+    hooked.sockets[-1].next_size = lambda: 64
+    await channel.aclose(timeout=0.01)
+    assert [data async for data in channel] == []
+    await kit.until(lambda: hooked.sockets[-1].closed)
+    assert channel.unread
+
+
 async def test_closing_ends_every_wait(hooked, kit, opened):
     """Closing ends the iteration, and fails the sends that wait."""
     gate = kit.Gate()

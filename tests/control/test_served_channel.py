@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kevmond.control.channel import ControlChannel, find_control
+from kevmond.control.channel import ControlChannel
+from kevmond.control.presence import find_control
 from kevmond.control.session import SampleSession
 from kevmond.control.target import ControlTarget
 from kevmond.errors import KernelError
@@ -49,6 +50,17 @@ async def test_ten_thousand_echoes(simulated, served, kit):
     assert session.lost == 0
     await session.aclose()
     assert double.clients == {}
+
+
+async def test_closing_reads_what_the_server_holds(simulated, served, kit):
+    """What the kernel has queued, and not passed on for want of room, is read before the end."""
+    double = kit.SampleDouble(simulated, hello=False)
+    channel = await ControlChannel.connect(served, FOO, queue=10)
+    for value in range(4000):
+        double.notice(value)
+    assert double.clients[1].dropped == 0
+    await channel.aclose()
+    assert len([data async for data in channel]) == 4000
 
 
 async def test_connecting_options_and_closing(simulated, served, kit):

@@ -196,6 +196,22 @@ async def test_losses_are_counted_once(session, double):
     assert session.lost == dropped
 
 
+async def test_losses_are_learnt_when_asked_for(session, double):
+    """The last messages of a burst are known to be lost once the other side was asked; once."""
+    session.channel._read(False)
+    for value in range(10_000):
+        double.notice(value)
+    dropped = client(double).dropped
+    session.channel._read(True)
+    await take(session, 10_000 - dropped)
+    await session.learn_losses()
+    assert session.lost == dropped > 0
+    await session.learn_losses()
+    double.notice()
+    await take(session, 1)
+    assert session.lost == dropped
+
+
 def message(sequence, dropped=0):
     """Make a message of which only the figures count."""
     return Message(MessageType.NOTICE, sequence, dropped=dropped)

@@ -107,6 +107,18 @@ async def test_what_is_not_busy_ends_a_scan_at_once():
     assert (error.value.symbol, kernel.opened, kernel.left) == ("EPERM", 1, 0)
 
 
+async def test_what_the_error_says_itself_is_kept():
+    """And what to do about it is added."""
+    kernel = Counting()
+
+    def refuse(*, stream=False):
+        raise KernelError("socket", "EPERM", "the sandbox says no")
+
+    kernel.open_control_socket = refuse
+    with pytest.raises(KernelError, match="the sandbox says no; only root may"):
+        await Utun.open(kernel)
+
+
 async def test_a_kernel_without_utun_is_told():
     """ENOENT, at once."""
     kernel = Counting()

@@ -128,10 +128,11 @@ async def test_reloaded_in_one_breath(simulated, kit, watching):
     assert watched.types[2:6] == ["disconnected", "deregistered", "registered", "connected"]
 
 
-async def test_unloaded_before_our_close_returns(hooked, kit, watching):
+async def test_unloaded_before_our_close_returns(hooked, kit, watching, monkeypatch):
     """A control that goes and comes back while our close is under way is connected to again."""
     hello = Hello(1, 1, 1, 16384, 1, 16, 1001, 1).pack()
     goodbye = Message(MessageType.GOODBYE, 2, Goodbye(1).pack()).pack()
+    monkeypatch.setattr(conversation, "LAST_PATIENCE", 0)  # nobody answers
     gate, loop = kit.Gate(), asyncio.get_running_loop()
     hooked.on_close = lambda sock: gate() if sock.connected else None
 
@@ -290,12 +291,18 @@ async def test_a_kernel_that_reboots(simulated, kit, watching, monkeypatch):
     async with watching(simulated, **SAMPLE, poll=3600) as watched:
         await watched.told("connected")
         simulated.reboot()
-        await watched.state("waiting")
         double.clients.clear()
         double.vendor = simulated.vendor_code_find(FOO)
         double.load()
         await watched.told("connected", 2)
     assert watched.of("disconnected")[0].reason == "failed"
+    assert watched.types[:5] == [
+        "connected",
+        "disconnected",
+        "deregistered",
+        "registered",
+        "connected",
+    ]
 
 
 async def test_losses(simulated, kit, watching):
@@ -317,6 +324,124 @@ async def test_losses(simulated, kit, watching):
     assert sum(one.lost for one in watched.of("loss")) == dropped
     assert watched.of("loss")[-1].total == dropped
     assert watched.of("disconnected")[0].lost == dropped
+
+
+async def burst(watched, double):
+    """Say more than there is room for, and wait for what is left of it; return what is not."""
+    await watched.told("connected")
+    for value in range(500):
+        double.notice(value)
+    dropped = double.clients[1].dropped
+    assert dropped > 0
+    await watched.told("message", 500 - dropped)
+    return dropped
+
+
+def asked(double):
+    """Keep the types of the messages that are sent to a control."""
+    seen, send = [], double.send
+
+    async def note(pcb, data, flags):
+        seen.append(Message.unpack(data).type)
+        await send(pcb, data, flags)
+
+    double.send = note
+    return seen
+
+
+async def test_a_loss_at_the_end_of_a_burst(simulated, kit, watching, monkeypatch):
+    """What was lost behind the last message is asked for when it is quiet, and then no more."""
+    monkeypatch.setattr(conversation, "QUIET", 0.01)
+    double = kit.SampleDouble(simulated, receive_size=2048)
+    seen = asked(double)
+    async with watching(simulated, **SAMPLE) as watched:
+        dropped = await burst(watched, double)
+        assert (await watched.told("loss")).lost == dropped
+        await asyncio.sleep(0.05)  # several times what makes it quiet
+        questions = len(seen)
+        await asyncio.sleep(0.05)
+        assert len(seen) == questions
+        double.notice()
+        await watched.told("message", 501 - dropped)
+    assert sum(one.lost for one in watched.of("loss")) == dropped
+    assert set(seen) == {MessageType.HELLO}
+
+
+async def test_a_loss_just_before_the_end(simulated, kit, watching):
+    """What was lost behind the last message is asked for before the channel is closed."""
+    double = kit.SampleDouble(simulated, receive_size=2048)
+    seen = asked(double)
+    async with watching(simulated, **SAMPLE) as watched:
+        dropped = await burst(watched, double)
+        assert watched.of("loss") == []
+    assert watched.types[-2:] == ["loss", "disconnected"]
+    assert [one.lost for one in watched.of("loss")] == [dropped]
+    assert watched.of("disconnected")[0].lost == dropped
+    assert seen == [MessageType.HELLO]
+
+
+async def test_who_wants_to_be_let_go_of_is_asked_nothing(simulated, kit, watching):
+    """A goodbye tells the losses itself, and the channel is closed at once."""
+    double = kit.SampleDouble(simulated)
+    seen = asked(double)
+    async with watching(simulated, **SAMPLE, goodbye_wait=3600) as watched:
+        await watched.told("connected")
+        double.say_goodbye()
+        await watched.told("disconnected")
+    assert seen == []
+
+
+async def test_a_control_that_does_not_answer_the_last_question(
+    simulated, kit, watching, monkeypatch
+):
+    """It is waited for, but not long, and what came is told."""
+    monkeypatch.setattr(conversation, "LAST_PATIENCE", 0.01)
+    double = kit.SampleDouble(simulated)
+
+    async def ignore(pcb, data, flags):
+        pass
+
+    double.send = ignore
+    async with watching(simulated, **SAMPLE) as watched:
+        await watched.told("connected")
+        double.notice()
+    assert watched.types == ["connected", "message", "disconnected"]
+
+
+@pytest.mark.parametrize("protocol", ["raw", "sample"])
+async def test_what_is_left_unread_is_told(simulated, kit, watching, monkeypatch, protocol):
+    """A control that says more than can be read while it is closed has that told."""
+    monkeypatch.setattr(conversation, "LAST_PATIENCE", 0.01)
+    double = kit.SampleDouble(simulated)
+    async with watching(simulated, **SAMPLE | {"protocol": protocol}) as watched:
+        await watched.told("connected")
+        channel = watched.watch._link.channel
+        receive = channel._sock.receive
+        double.notice()
+
+        def more(size):
+            double.notice()
+            return receive(size)
+
+        channel._sock.receive = more
+    (gone,) = watched.of("disconnected")
+    if protocol == "raw":
+        assert (gone.lost, "was not read" in gone.detail) == (0, True)
+        assert watched.of("loss") == []
+    else:
+        (loss,) = watched.of("loss")
+        assert (loss.lost, gone.lost, "was not read" in loss.detail) == (1, 1, True)
+
+
+async def test_the_protocol_is_found_out_by_the_name(simulated, kit, watching):
+    """The sample's own control is spoken to in its protocol, and so is let go of."""
+    double = kit.SampleDouble(simulated)
+    async with watching(simulated, FOO, subscribe=("clients",)) as watched:
+        assert (await watched.told("connected")).protocol == 1
+        double.say_goodbye()
+        await watched.told("disconnected")
+        double.unload()
+        await watched.told("deregistered")
 
 
 @pytest.mark.parametrize("said", [None, b"something else", b"x" * 40])
@@ -374,7 +499,7 @@ async def test_nothing_that_came_is_lost_at_the_end(simulated, kit, watching):
         for value in range(100):
             double.notice(value)
     assert watched.types == ["connected", *["message"] * 100, "disconnected"]
-    assert watched.of("disconnected")[0].messages == 101
+    assert watched.of("disconnected")[0].messages == 102  # hello, and the answer to a last question
 
 
 async def test_a_kernel_without_controls(hooked, kit, watching):

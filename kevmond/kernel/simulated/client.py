@@ -22,6 +22,9 @@ _TIMEOUT_SECONDS: Final = 10.0
 HANDLER_TIMEOUT_SECONDS: Final = 60.0
 """The same where a control's own function is waited for, which may be slow."""
 
+_CLOSE_SECONDS: Final = 1.0
+"""How long closing waits for the server to take note."""
+
 _READ_SIZE: Final = 65536
 _U32: Final = 0xFFFFFFFF
 
@@ -89,9 +92,13 @@ class Connection:
             self._socket.close()
 
     def close_and_wait(self) -> None:
-        """Close the connection once the server has closed the simulated socket on it."""
+        """Close the connection once the server has closed the simulated socket on it.
+
+        A server that hangs is not waited for: whoever closes has an event loop to run.
+        """
         with self._turn:
             with contextlib.suppress(OSError):
+                self._socket.settimeout(_CLOSE_SECONDS)
                 self._socket.shutdown(socket.SHUT_WR)
                 while self._socket.recv(_READ_SIZE):
                     pass
