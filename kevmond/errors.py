@@ -10,7 +10,9 @@
     ├── JournalError             the journal cannot be used: names the file
     └── SinkError                a sink could not deliver
         ├── RetryableError       try the same batch again, after `after` seconds if given
+        │   └── UnreachableError nothing could be tried: no network, no route; costs no patience
         └── PermanentError       this batch will never be taken: count it and go on
+            └── GoneError        the receiver wants no more of anything: stop the sink
 
 Bytes from the kernel never raise: see `kevmond.events.decoder`.
 """
@@ -68,6 +70,9 @@ class JournalError(KevmondError):
 class SinkError(KevmondError):
     """A sink could not deliver."""
 
+    excerpt: str | None = None
+    """What the receiver answered, cut short; set by the sink, kept with what is not delivered."""
+
 
 class RetryableError(SinkError):
     """The same batch may be taken later; `after` is the wait in seconds the receiver asked for."""
@@ -77,5 +82,20 @@ class RetryableError(SinkError):
         self.after = after
 
 
+class UnreachableError(RetryableError):
+    """Nothing could be tried (no network, no route): the batch waits, and grows no older by it."""
+
+
 class PermanentError(SinkError):
-    """This batch will never be taken, so trying again is useless."""
+    """This batch will never be taken, so trying again is useless.
+
+    `count` is how many records from its front this is about; None: all of them.
+    """
+
+    def __init__(self, message: str, count: int | None = None) -> None:
+        super().__init__(message)
+        self.count = count
+
+
+class GoneError(PermanentError):
+    """The receiver wants nothing any more: the sink is disabled, and the batch stays its own."""

@@ -30,3 +30,11 @@ def kevshim(tmp_path_factory):
 def kevshim_environment(kevshim):
     """Make the environment of a program that runs on the simulated kernel at a Unix socket."""
     return lambda server: SHIM["environment"](kevshim, server)
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging():
+    """Undo what a test sets up for the daemon's own log, so that no other test speaks into it."""
+    yield
+    if "structlog" in sys.modules:
+        sys.modules["structlog"].reset_defaults()

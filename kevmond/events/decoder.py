@@ -62,7 +62,8 @@ class Decoder:
     """Makes events of the messages of one context (one boot of one host); threads may share it."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        self.context = context
+        """What its messages belong to."""
         self._darwin = darwin_major(context.os_release)
         self._known: dict[bytes, dict[str, Any]] = {}
         self._envelopes: dict[bytes, tuple[dict[str, Any], EventKind | None]] = {}
@@ -76,7 +77,7 @@ class Decoder:
             known = self._learn(key, raw)
         fields = known.copy()
         kernel_id = int.from_bytes(raw[_ID_START:_ID_END], "little")
-        fields["id"] = kernel_event_id(self._context.boot_id, kernel_id, raw)
+        fields["id"] = kernel_event_id(self.context.boot_id, kernel_id, raw)
         fields["seq"] = seq
         fields["time"] = time
         fields["raw"] = raw.hex()
@@ -139,8 +140,8 @@ class Decoder:
 
     def _unnamed(self) -> dict[str, Any]:
         return {
-            "host": self._context.host,
-            "boot_id": self._context.boot_id,
+            "host": self.context.host,
+            "boot_id": self.context.boot_id,
             "type": MALFORMED_TYPE,
             "severity": Severity.INFO,
         }
@@ -165,7 +166,7 @@ class Decoder:
             "type": catalogue.type_of(vendor, kev_class, subclass, code),
         }
         if vendor != APPLE:
-            fields["vendor_name"] = self._context.vendor_names.get(vendor)
+            fields["vendor_name"] = self.context.vendor_names.get(vendor)
             return fields
         fields["vendor_name"] = catalogue.VENDOR_NAME
         named = catalogue.CLASSES.get(kev_class)

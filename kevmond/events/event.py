@@ -137,6 +137,11 @@ class Context:
 class Decodes(Protocol):
     """What makes an event of a message (`kevmond.events.decoder.Decoder`)."""
 
+    @property
+    def context(self) -> Context:
+        """Context of the messages."""
+        ...
+
     def event(self, raw: bytes, *, seq: int, time: str) -> Event:
         """Decode one message as read; takes any bytes and never raises."""
         ...
@@ -189,6 +194,13 @@ class Record:
                 oldest = _decoded.popleft()
                 oldest._event = oldest._line = None  # noqa: SLF001 - a record like this one
         return event
+
+    @property
+    def context(self) -> Context:
+        """What makes this record again of its bytes: of kevmond's own, only whose it is counts."""
+        if self._decoder is not None:
+            return self._decoder.context
+        return Context(host=self.event.host, boot_id=self.event.boot_id)
 
     @property
     def line(self) -> bytes:

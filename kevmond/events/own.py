@@ -233,18 +233,30 @@ class Sink(OwnPayload):
 
     sink: str
     """Name of the sink."""
-    state: Literal["healthy", "retrying", "failed", "recovered", "stopped"]
-    """Its new state."""
+    state: Literal[
+        "healthy",
+        "retrying",
+        "failed",
+        "recovered",
+        "stopped",
+        "paused",
+        "resumed",
+        "disabled",
+    ]
+    """Its new state: paused because a person wants it, disabled because its receiver wants no more
+    or has taken nothing for too long; either until somebody resumes it."""
     detail: str | None = None
     """The error, or what a person may want to know or do."""
     attempts: int = 0
     """Attempts at the batch in hand."""
     dropped: int = 0
     """Events that this sink gave up for good, in this run."""
+    dead_letters: int = 0
+    """Events that went to its dead letters, in this run."""
 
     def severity(self) -> Severity:
         """Failure is an error, good news a notice."""
-        if self.state == "failed":
+        if self.state in {"failed", "disabled"}:
             return Severity.ERROR
         return self.SEVERITY if self.state == "retrying" else Severity.NOTICE
 
@@ -288,6 +300,17 @@ class Config(OwnPayload):
         return Severity.ERROR if self.state == "refused" else self.SEVERITY
 
 
+class Test(OwnPayload):
+    """A test that somebody asked for: it goes to one receiver and stands in no journal."""
+
+    TYPE: ClassVar[str] = "kevmond.test"
+
+    sink: str
+    """Name of the sink that is tested."""
+    detail: str | None = None
+    """What a person may want to know."""
+
+
 _PAYLOADS: Final[tuple[type[OwnPayload], ...]] = (
     Start,
     Stop,
@@ -300,6 +323,7 @@ _PAYLOADS: Final[tuple[type[OwnPayload], ...]] = (
     Sink,
     Journal,
     Config,
+    Test,
     *control.PAYLOADS,
 )
 

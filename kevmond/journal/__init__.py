@@ -2,6 +2,7 @@
 
 from kevmond.journal.cursor import Cursor, CursorClosed
 from kevmond.journal.journal import Journal
+from kevmond.journal.letters import DeadLetter, StoredLetter
 from kevmond.journal.notices import Notice, NoticeKind
 from kevmond.journal.settings import Durability, JournalSettings
 from kevmond.journal.statistics import CursorStatistics, JournalStatistics
@@ -10,10 +11,12 @@ __all__ = [
     "Cursor",
     "CursorClosed",
     "CursorStatistics",
+    "DeadLetter",
     "Durability",
     "Journal",
     "JournalSettings",
     "JournalStatistics",
     "Notice",
     "NoticeKind",
+    "StoredLetter",
 ]

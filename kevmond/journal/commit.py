@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kevmond.journal.letters import Index, Letter
     from kevmond.journal.notices import Notice
     from kevmond.journal.window import Chunk
 
@@ -23,7 +24,11 @@ class Commit:
     """Positions of durable consumers that changed."""
     forget: set[str] = field(default_factory=set)
     """Durable consumers that are gone."""
-    state: dict[str, str] = field(default_factory=dict)
+    state: dict[str, str | None] = field(default_factory=dict)
+    """Values that changed; None for one that is gone."""
+    letters: list[Letter] = field(default_factory=list)
+    unburied: set[int] = field(default_factory=set)
+    """Numbers of letters that are gone."""
     lost: list[tuple[int, int]] = field(default_factory=list)
     """Positions given up before any disk took them."""
     begun: dict[str, int] = field(default_factory=dict)
@@ -50,5 +55,7 @@ class Outcome:
     generation: int = 0
     """Rises when a new database took the place of the old one: readers open it anew."""
     notices: list[Notice] = field(default_factory=list)
+    letters: Index | None = None
+    """Letters that a database opened anew held before this commit; None if none was."""
     unfit: list[tuple[int, int]] = field(default_factory=list)
     """Positions of records that cannot be stored at all, which is a mistake in kevmond."""

@@ -43,6 +43,11 @@ class CursorClosed(JournalError):  # noqa: N818 - a state
     """The cursor, or the whole journal, was closed."""
 
 
+def note_key(cursor: str) -> str:
+    """Key of a value that a durable consumer keeps for itself; it is forgotten with its place."""
+    return f"note.{cursor}"
+
+
 class Cursor:
     """A named place; made by `Journal.cursor`, used by one task at a time."""
 

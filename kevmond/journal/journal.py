@@ -16,13 +16,15 @@ from kevmond.clock import SystemClock
 from kevmond.errors import JournalError
 from kevmond.events.event import Context
 from kevmond.journal import notices, trouble
-from kevmond.journal.cursor import Cursor
+from kevmond.journal.cursor import Cursor, note_key
+from kevmond.journal.letterbox import Letterbox
+from kevmond.journal.letters import Letters
 from kevmond.journal.notices import Doubling
 from kevmond.journal.owner import Owner
 from kevmond.journal.pipeline import Pace, Pipeline
 from kevmond.journal.ranges import Ranges
 from kevmond.journal.reader import Reader
-from kevmond.journal.statistics import CursorStatistics, JournalStatistics
+from kevmond.journal.statistics import JournalStatistics
 from kevmond.journal.store import Store
 from kevmond.journal.view import View
 from kevmond.journal.window import chunk
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from kevmond.clock import Clock
     from kevmond.events.event import Record
     from kevmond.journal.cursor import Revive
+    from kevmond.journal.letters import DeadLetter, StoredLetter
     from kevmond.journal.notices import Notice
     from kevmond.journal.reader import Damage
     from kevmond.journal.settings import JournalSettings
@@ -52,6 +55,7 @@ class Journal:
         contents: Contents,
         news: list[Notice],
         *,
+        clock: Clock,
         on_notice: Callable[[Notice], None] | None,
         revive: Revive | None,
         pace: Pace,
@@ -66,14 +70,23 @@ class Journal:
         self.first_run = contents.created
         """True if the journal was made by this run."""
         self._contents = contents
+        self._clock = clock
         self._revive = revive
         self._context: Context | None = None
         self._state = dict(contents.state)
         self._view = View(contents, settings)
         self._reader = Reader(settings.path)
+        self._letters = Letters(contents, settings.max_bytes)
         self._pipeline = Pipeline(
-            settings, owner=owner, view=self._view, contents=contents, pace=pace, tell=self._tell
+            settings,
+            owner=owner,
+            view=self._view,
+            letters=self._letters,
+            contents=contents,
+            pace=pace,
+            tell=self._tell,
         )
+        self._letterbox = Letterbox(self._letters, self._pipeline, self._reader)
         self._cursors: dict[str, Cursor] = {}  # open durable ones
         self._told = Doubling()
         self._damaged = Ranges()
@@ -81,6 +94,8 @@ class Journal:
             self._tell(notice)
         if contents.refusal is not None:
             self._tell(notices.degraded(settings.path, contents.refusal))
+        if contents.letters_damage is not None:
+            self._tell(notices.letters_damaged(settings.path, contents.letters_damage))
 
     @classmethod
     def open(
@@ -100,13 +115,15 @@ class Journal:
         tells what to do, if the folder cannot be written or another process holds the journal.
         `revive` is `kevmond.events.revive.revive`.
         """
-        owner = Owner(settings, clock or SystemClock(), make_store)
+        clock = clock or SystemClock()
+        owner = Owner(settings, clock, make_store)
         contents, news = owner.start()
         return cls(
             settings,
             owner,
             contents,
             news,
+            clock=clock,
             on_notice=on_notice,
             revive=revive,
             pace=pace or Pace(),
@@ -175,8 +192,8 @@ class Journal:
         `retain_only`.  One that is not durable holds nothing and is forgotten when closed.
 
         `start` counts only for a name that is new: "oldest" reads all there is, "newest" what is
-        appended from now on, a number what follows that position; what is gone by then is not
-        missed.  JournalError if it is open.
+        appended from now on, a number what follows that position; what is gone by then, from the
+        disk for a durable cursor, is passed over and not missed.  JournalError if it is open.
         """
         view, newest = self._view, self.next_seq - 1
         known = view.positions.get(name) if durable else None
@@ -190,6 +207,8 @@ class Journal:
             position = min(view.oldest() - 1, newest)
         else:
             position = max(0, min(int(start), newest))
+            if durable:  # what only memory still has would be neither read nor missed after a stop
+                position = max(position, min(view.oldest() - 1, newest))
         missed = 0 if known is None else view.missed_before.get(name, 0)
         gone = view.gone.copy() if known is None else view.forgiven.get(name)
         cursor = self._make_cursor(
@@ -209,6 +228,7 @@ class Journal:
         """Close a durable cursor and give up its place, so that it holds no records any more."""
         if name in self._cursors:
             self._cursors[name].close()
+        self.set_state(note_key(name), None)
         if self._view.positions.pop(name, None) is not None:
             self._view.missed_before.pop(name, None)
             self._view.forgiven.pop(name, None)
@@ -228,11 +248,76 @@ class Journal:
         """Return the value last set, in this run or an earlier one."""
         return self._state.get(key)
 
-    def set_state(self, key: str, value: str) -> None:
-        """Keep a value; lasting with what the same callback appends, or about a second later."""
-        if self._state.get(key) != value:
+    async def lasting(self) -> bool:
+        """Wait until the disk has all that was appended, set, acknowledged and buried up to now.
+
+        Returns False, without waiting, while the disk refuses; it then has it later.
+        """
+        return await self._pipeline.lasting()
+
+    def states(self, prefix: str) -> dict[str, str]:
+        """Return all values whose key begins with `prefix`, by key."""
+        return {key: value for key, value in self._state.items() if key.startswith(prefix)}
+
+    def set_state(self, key: str, value: str | None) -> None:
+        """Keep a value, or (None) forget it.
+
+        Lasting with what the same callback appends, or about a second later.
+        """
+        if self._state.get(key) == value:
+            return
+        if value is None:
+            del self._state[key]
+        else:
             self._state[key] = value
-            self._pipeline.set_state(key, value)
+        self._pipeline.set_state(key, value)
+
+    # ------------------------------------------------------------------ dead letters
+
+    def bury(
+        self, consumer: str, letters: Sequence[DeadLetter], acknowledge: tuple[str, int]
+    ) -> None:
+        """Put records aside that were not delivered, and acknowledge them: both or neither lasts.
+
+        `acknowledge` is the name of an open durable cursor and the position it is to be at.  The
+        oldest letters of all consumers are given up for these where there is no room, which is said
+        for each.  JournalError if no such cursor is open.
+        """
+        name, seq = acknowledge
+        cursor = self._cursors.get(name)
+        if cursor is None:
+            raise JournalError(f"cursor {name!r} is not open, so nothing of its can be buried")
+        if not self._pipeline.closing:
+            cursor.acknowledge(seq)  # in one callback with the letters: in one transaction
+            self._letterbox.bury(consumer, letters, self._clock.wall_ns())
+
+    def letter_counts(self) -> dict[str, int]:
+        """Return how many dead letters there are of each consumer that has any."""
+        return dict(self._letters.counts)
+
+    async def letters(
+        self, consumer: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[StoredLetter]:
+        """Read dead letters, of one consumer or of all, oldest first, at most `limit`.
+
+        Go on with `after` the number of the last one.  A letter that is damaged is removed, counted
+        and said.  JournalError if the disk cannot be read.
+        """
+        try:
+            return await self._letterbox.read(
+                consumer, after, limit, self._view.generation, self._reviver()
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def unbury(self, numbers: Iterable[int]) -> int:
+        """Remove dead letters: they were delivered after all, or nobody wants them.
+
+        Returns how many there were.
+        """
+        return self._letterbox.unbury(numbers)
+
+    # ------------------------------------------------------------------ history, end, figures
 
     async def read(
         self, *, first_seq: int = 1, since_ns: int | None = None, limit: int = 1000
@@ -256,9 +341,7 @@ class Journal:
                     break
                 found += [r for r in records if since_ns is None or r.wall_ns >= since_ns]
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(
-                f"{self.settings.path}: cannot be read ({trouble.describe(error)})"
-            ) from error
+            raise self._unreadable(error) from error
         return found
 
     async def aclose(self, deadline: float) -> None:
@@ -274,30 +357,7 @@ class Journal:
 
     def statistics(self) -> JournalStatistics:
         """Figures of this moment."""
-        pipeline, view, newest = self._pipeline, self._view, self.next_seq - 1
-        cursors = [
-            CursorStatistics(
-                cursor.name,
-                cursor.durable,
-                open=True,
-                position=cursor.position,
-                lag=max(0, newest - cursor.position),
-                missed=cursor.missed,
-            )
-            for cursor in self._view.open
-        ]
-        cursors += [
-            CursorStatistics(
-                name,
-                durable=True,
-                open=False,
-                position=position,
-                lag=max(0, newest - position),
-                missed=view.missed_before.get(name, 0) + view.gone.count(position + 1),
-            )
-            for name, position in view.positions.items()
-            if name not in self._cursors
-        ]
+        pipeline, view = self._pipeline, self._view
         return JournalStatistics(
             next_seq=pipeline.next_seq,
             oldest_seq=view.oldest(),
@@ -307,7 +367,9 @@ class Journal:
             pending=pipeline.pending,
             refusal=pipeline.refusal,
             counters=replace(pipeline.counters),
-            cursors=tuple(cursors),
+            cursors=tuple(view.cursors(self.next_seq - 1, closed_but=self._cursors.keys())),
+            letters=len(self._letters),
+            letters_bytes=self._letters.size,
         )
 
     def _make_cursor(
@@ -319,10 +381,6 @@ class Journal:
         missed: int = 0,
         forgiven: Ranges | None = None,
     ) -> Cursor:
-        if self._revive is None:
-            from kevmond.events.revive import revive  # noqa: PLC0415 - who only appends needs none
-
-            self._revive = revive
         return Cursor(
             name,
             durable=durable,
@@ -331,11 +389,21 @@ class Journal:
             forgiven=forgiven,
             view=self._view,
             reader=self._reader,
-            revive=self._revive,
+            revive=self._reviver(),
             on_acknowledge=self._acknowledged,
             on_damage=self._count_damage,
             on_close=self._forget_open,
         )
+
+    def _reviver(self) -> Revive:
+        if self._revive is None:
+            from kevmond.events.revive import revive  # noqa: PLC0415 - who only appends needs none
+
+            self._revive = revive
+        return self._revive
+
+    def _unreadable(self, error: Exception) -> JournalError:
+        return JournalError(f"{self.settings.path}: cannot be read ({trouble.describe(error)})")
 
     def _acknowledged(self, cursor: Cursor) -> None:
         if cursor.durable:

@@ -109,6 +109,30 @@ def lost(path: Path, reason: str, count: int, total: int) -> Notice:
     )
 
 
+def letters_lost(path: Path, consumer: str, reason: str, count: int, total: int) -> Notice:
+    """Say that dead letters are gone undelivered."""
+    return Notice(
+        NoticeKind.LOST,
+        Severity.ERROR,
+        f"journal {path}: {count} dead letters of {consumer!r} are lost ({total} in all): {reason}",
+        count=count,
+        total=total,
+        cursor=consumer,
+        path=str(path),
+    )
+
+
+def letters_damaged(path: Path, reason: str) -> Notice:
+    """Say that the dead letters of earlier runs cannot be read."""
+    return Notice(
+        NoticeKind.DAMAGED,
+        Severity.ERROR,
+        f"journal {path}: its dead letters cannot be read ({reason}) and are given up; the records "
+        "are sound",
+        path=str(path),
+    )
+
+
 def trimmed(path: Path, cursor: str, count: int, total: int) -> Notice:
     """Say that the size bound took records from a consumer."""
     return Notice(

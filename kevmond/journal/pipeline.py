@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kevmond.journal.commit import Outcome
+    from kevmond.journal.letters import Letters
     from kevmond.journal.notices import Notice
     from kevmond.journal.owner import Owner
     from kevmond.journal.settings import JournalSettings
@@ -55,6 +56,7 @@ class Pipeline:
         *,
         owner: Owner,
         view: View,
+        letters: Letters,
         contents: Contents,
         pace: Pace,
         tell: Callable[[Notice], None],
@@ -69,6 +71,7 @@ class Pipeline:
         self._settings = settings
         self._owner = owner
         self._view = view
+        self._letters = letters
         self._pace = pace
         self._tell = tell
         self._backlog = Backlog(settings.held_records, settings.held_bytes)
@@ -80,14 +83,17 @@ class Pipeline:
         self._watch: asyncio.TimerHandle | None = None
         self._delay = pace.retry_first
         self._closed: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[bool]] = []  # for the next commit
+        self._waiting_now: list[asyncio.Future[bool]] = []  # for the one under way
         self._told = Doubling()
         self._lost_before = 0  # when the trouble began
         self._lost_why = ""
         self._forced: Counter[str] = Counter()
+        self._letters_lost: Counter[str] = Counter()
         # What the next commit takes along beside records.
         self._positions: dict[str, int] = {}
         self._forget: set[str] = set()
-        self._state: dict[str, str] = {}
+        self._state: dict[str, str | None] = {}
         self._lost: list[tuple[int, int]] = []
         self._begun: dict[str, int] = {}
         self._moved = False
@@ -146,16 +152,43 @@ class Pipeline:
         self._forget.add(name)
         self._touch()
 
-    def set_state(self, key: str, value: str) -> None:
-        """Have a value written."""
+    def set_state(self, key: str, value: str | None) -> None:
+        """Have a value written or, None, removed."""
         self._state[key] = value
         self._touch()
+
+    def letters_changed(self) -> None:
+        """Have the letters written, with all that this callback acknowledges."""
+        self._soon()
 
     def count_lost(self, count: int, reason: str) -> None:
         """Count records that no disk will take, and say so: now or when the trouble is over."""
         self.counters.lost += count
         self._lost_why = reason
         self._tell_lost(self._told.due("", self.counters.lost))
+
+    def tell_letters_lost(self, gone: dict[str, int], reason: str) -> None:
+        """Count dead letters that are gone undelivered, and say so for each consumer."""
+        for consumer, count in gone.items():
+            self.counters.letters_lost += count
+            self._letters_lost[consumer] += count
+            total = self._letters_lost[consumer]
+            self._tell(notices.letters_lost(self._settings.path, consumer, reason, count, total))
+
+    async def lasting(self) -> bool:
+        """Wait until the disk has all there is now; False if it refuses."""
+        if self.refusal is not None or self.closing:
+            return False
+        if not self._dirty():
+            if self._in_flight is None:
+                return True
+            waiting = self._waiting_now  # it has everything
+        else:
+            waiting = self._waiting
+            self._soon()
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiting.append(done)
+        return await done
 
     def _tell_lost(self, news: int) -> None:
         if news:
@@ -172,6 +205,8 @@ class Pipeline:
                 self._hand_over(final=True)
         await asyncio.wait({self._closed}, timeout=max(0.0, deadline))
         self._cancel_timers()
+        for waiting in (self._waiting, self._waiting_now):
+            self._answer(waiting, lasting=False)
         if not self._closed.done():
             self._closed.cancel()
             self._owner.abandon()
@@ -207,6 +242,7 @@ class Pipeline:
             or self._state
             or self._lost
             or self._moved
+            or self._letters.dirty
         )
 
     def _hand_over(self, *, final: bool = False) -> None:
@@ -217,21 +253,26 @@ class Pipeline:
             self._flush.cancel()
             self._flush = None
         if not final and not self._dirty():
+            self._answer(self._waiting, lasting=True)  # it was taken back
             return
+        letters, unburied = self._letters.take()
         commit = Commit(
             self._backlog.take_all(),
             self.next_seq,
             self._moved,
-            self._positions,
-            self._forget,
-            self._state,
-            self._lost,
-            self._begun,
-            final,
+            positions=self._positions,
+            forget=self._forget,
+            state=self._state,
+            letters=letters,
+            unburied=unburied,
+            lost=self._lost,
+            begun=self._begun,
+            final=final,
         )
         self._positions, self._forget, self._state = {}, set(), {}
         self._lost, self._begun, self._moved = [], {}, False
         self._in_flight = commit
+        self._waiting_now, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
         if not final:
             self._watch = loop.call_later(self._pace.stuck, self._stuck)
@@ -253,18 +294,23 @@ class Pipeline:
         self.used_bytes = outcome.used_bytes
         self.reserved = outcome.reserved
         self._view.generation = outcome.generation
+        if outcome.letters is not None:
+            why = "their database was put aside or taken away"
+            gone = self._letters.reconcile(outcome.letters, commit.unburied)
+            self.tell_letters_lost(gone, why)
         if outcome.refused is None:
             self._stored(outcome)
         else:
             self._refused(outcome, outcome.refused)
         self._view.remove(outcome.removed, outcome.first_seq)
         self._report(outcome)
+        self._answer(self._waiting_now, lasting=outcome.refused is None)
         if self.closing:
             if not commit.final:
                 self._hand_over(final=True)
             elif self._closed is not None and not self._closed.done():
                 self._closed.set_result(None)
-        elif self._retry is None and self._backlog:
+        elif self._retry is None and (self._backlog or self._waiting):
             self._hand_over()
         elif self._retry is None and self._dirty():
             self._touch()
@@ -274,6 +320,7 @@ class Pipeline:
     def _stored(self, outcome: Outcome) -> None:
         self._delay = self._pace.retry_first
         self.counters.commits += 1
+        self._letters.stored(outcome.commit.letters)
         for chunk in outcome.commit.chunks:
             if (chunk.first, chunk.last) in outcome.unfit:
                 self._view.lose(chunk)
@@ -298,6 +345,7 @@ class Pipeline:
         self._positions = {**kept, **self._positions}
         self._forget |= commit.forget
         self._state = {**commit.state, **self._state}
+        self._letters.refused(commit.letters, commit.unburied)
         later = {name: at + len(commit.lost) for name, at in self._begun.items()}
         earlier = {name: at for name, at in commit.begun.items() if name not in self._forget}
         self._begun = {**earlier, **later}
@@ -309,6 +357,13 @@ class Pipeline:
         if not self.closing:
             self._retry = asyncio.get_running_loop().call_later(self._delay, self._retry_due)
             self._delay = min(self._delay * 2, self._pace.retry_most)
+
+    @staticmethod
+    def _answer(waiting: list[asyncio.Future[bool]], *, lasting: bool) -> None:
+        for done in waiting:
+            if not done.done():
+                done.set_result(lasting)
+        waiting.clear()
 
     def _retry_due(self) -> None:
         self._retry = None
@@ -327,6 +382,8 @@ class Pipeline:
             self._tell(notices.degraded(self._settings.path, why))
         self.refusal = why
         self._backlog.read = True
+        for waiting in (self._waiting, self._waiting_now):
+            self._answer(waiting, lasting=False)
         if self._in_flight is not None:
             for chunk in self._in_flight.chunks:
                 self._show_held(chunk)

@@ -18,13 +18,16 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from kevmond.events.event import Context
-from kevmond.journal import trouble
+from kevmond.journal import letter_table, trouble
 from kevmond.journal.batch import Batch, DamagedRow, Row
-from kevmond.journal.store import COLUMNS, context_from_json
+from kevmond.journal.contexts import context_from_json
+from kevmond.journal.store import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from kevmond.journal.letter_table import LetterRow
 
 T = TypeVar("T")
 
@@ -200,6 +203,10 @@ class Source:
                 keys.close()
                 return int(last_seq) + 1
         return 1
+
+    def letters(self, numbers: list[int]) -> list[LetterRow]:
+        """Dead letters by their numbers, as they were written or not; missing ones left out."""
+        return letter_table.fetch(self._db, numbers)
 
     def _row_of(self, seq: int) -> int:
         """Key of the row that may hold this position."""

@@ -25,6 +25,8 @@ class Counters:
     """Misses of durable consumers by that, each counted for itself."""
     damaged: int = 0
     """Records found unreadable on the disk."""
+    letters_lost: int = 0
+    """Dead letters that are gone undelivered: to make room for newer ones, or with a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +62,6 @@ class JournalStatistics:
     """Why the disk takes none; None while it does."""
     counters: Counters
     cursors: tuple[CursorStatistics, ...]
+    letters: int = 0
+    """Dead letters, of all consumers."""
+    letters_bytes: int = 0

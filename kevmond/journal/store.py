@@ -4,6 +4,7 @@
     contexts  what decoding needs beside the bytes (`Context`), as JSON
     cursors   how far each durable consumer has come, and what it missed beyond that
     state     small values that capture keeps with the records
+    letters   records that some receiver never took (see `letter_table`); made when first needed
     meta      positions that must never go back, and the mark of a clean stop
 
 Every `sqlite3.Error` passes through: who calls decides (`trouble`).
@@ -12,20 +13,23 @@ Every `sqlite3.Error` passes through: who calls decides (`trouble`).
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from kevmond.events.event import Context
 from kevmond.faultpoints import fault
+from kevmond.journal import letter_table, trouble
 from kevmond.journal.batch import Row
+from kevmond.journal.contexts import context_from_json, context_to_json
 from kevmond.journal.settings import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from kevmond.events.event import Context
+    from kevmond.journal.letters import Index, Letter
 
 APPLICATION_ID: Final = 0x6B65766D
 """PRAGMA application_id of a journal: "kevm"."""
@@ -75,6 +79,11 @@ class Contents:
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Name to position and number of records missed beyond it."""
     state: dict[str, str] = field(default_factory=dict)
+    letters: Index = field(default_factory=dict)
+    last_letter: int = 0
+    """Highest number that a letter was given, as far as can be seen."""
+    letters_damage: str | None = None
+    """Why the letters cannot be read; None if they can."""
     created: bool = False
     refusal: str | None = None
     """Why the disk did not let it be opened for writing; None if it did."""
@@ -172,9 +181,20 @@ class Store:
         """Remove cursors."""
         self._db.executemany("DELETE FROM cursors WHERE name = ?", [(name,) for name in names])
 
-    def put_state(self, state: Mapping[str, str]) -> None:
-        """Add or change values."""
-        self._db.executemany("INSERT OR REPLACE INTO state VALUES(?, ?)", state.items())
+    def put_state(self, state: Mapping[str, str | None]) -> None:
+        """Add, change or (None) remove values."""
+        gone = [(key,) for key, value in state.items() if value is None]
+        kept = [(key, value) for key, value in state.items() if value is not None]
+        self._db.executemany("DELETE FROM state WHERE key = ?", gone)
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES(?, ?)", kept)
+
+    def put_letters(self, letters: Sequence[Letter]) -> None:
+        """Add dead letters."""
+        letter_table.put(self._db, letters)
+
+    def remove_letters(self, numbers: Iterable[int]) -> None:
+        """Remove dead letters."""
+        letter_table.remove(self._db, numbers)
 
     def put_meta(self, key: str, value: int | None) -> None:
         """Add, change or (None) remove a number of the journal's own."""
@@ -255,7 +275,7 @@ def _contents(db: sqlite3.Connection) -> Contents:
     last = run("SELECT last_seq FROM batches ORDER BY first_seq DESC LIMIT 1").fetchone()
     stored = last[0] if last else 0
     context = run("SELECT id, json FROM contexts ORDER BY id DESC LIMIT 1").fetchone()
-    return Contents(
+    contents = Contents(
         last_seq=max(stored, meta.get("last_seq", 0)),
         reserved=meta.get("reserved", 1),
         first_seq=first[0] if first else None,
@@ -269,28 +289,10 @@ def _contents(db: sqlite3.Connection) -> Contents:
         },
         state=dict(run("SELECT key, value FROM state").fetchall()),
     )
-
-
-def context_to_json(context: Context) -> str:
-    """Text of a context; equal contexts have equal texts."""
-    return json.dumps(
-        {
-            "host": context.host,
-            "boot_id": context.boot_id,
-            "os_release": context.os_release,
-            "os_build": context.os_build,
-            "vendor_names": {str(code): name for code, name in context.vendor_names.items()},
-        },
-        sort_keys=True,
-        separators=(",", ":"),
-    )
-
-
-def context_from_json(text: str) -> Context:
-    """Inverse of `context_to_json`; ValueError if it is none."""
-    fields: Any = json.loads(text)
     try:
-        names = {int(code): str(name) for code, name in fields.pop("vendor_names").items()}
-        return Context(**fields, vendor_names=names)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not a context: {text[:80]!r}") from error
+        contents.letters, contents.last_letter = letter_table.index(db)
+    except sqlite3.DatabaseError as error:
+        if not trouble.damaged(error):
+            raise
+        contents.letters_damage = trouble.describe(error)  # the records may be sound
+    return contents

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kevmond.errors import JournalError
-from kevmond.journal import trouble
+from kevmond.journal import letter_table, trouble
 from kevmond.journal.batch import MAX_RECORDS, Batch, DamagedRow, Row
-from kevmond.journal.store import APPLICATION_ID, COLUMNS, SCHEMA_VERSION, context_from_json
+from kevmond.journal.contexts import context_from_json
+from kevmond.journal.store import APPLICATION_ID, COLUMNS, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,8 @@ class Verdict:
     """Whatever else is wrong."""
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Name to position and records missed beyond it."""
+    letters: dict[str, int] = field(default_factory=dict)
+    """Sound dead letters by consumer."""
 
     @property
     def sound(self) -> bool:
@@ -77,6 +80,7 @@ def _look(db: sqlite3.Connection, path: Path) -> Verdict:
         }
         for row in db.execute(f"SELECT {COLUMNS} FROM batches ORDER BY first_seq"):  # noqa: S608 - the columns are ours
             _look_at_row(Row(*row), contexts, verdict)
+        _look_at_letters(db, verdict)
     except sqlite3.Error as error:
         verdict.problems.append(f"the rest cannot be read: {trouble.describe(error)}")
     return verdict
@@ -92,6 +96,16 @@ def _contexts(db: sqlite3.Connection, verdict: Verdict) -> set[int]:
         else:
             known.add(identity)
     return known
+
+
+def _look_at_letters(db: sqlite3.Connection, verdict: Verdict) -> None:
+    known, _ = letter_table.index(db)
+    for number in known:
+        for row in letter_table.fetch(db, [number]):
+            if row.sound:
+                verdict.letters[row.consumer] = verdict.letters.get(row.consumer, 0) + 1
+            else:
+                verdict.problems.append(f"dead letter {number}: its check sum is wrong")
 
 
 def _look_at_row(row: Row, contexts: set[int], verdict: Verdict) -> None:

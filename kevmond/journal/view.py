@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kevmond.journal.ranges import Ranges
+from kevmond.journal.statistics import CursorStatistics
 from kevmond.journal.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from kevmond.journal.cursor import Cursor
     from kevmond.journal.settings import JournalSettings
@@ -87,6 +88,28 @@ class View:
         first = max(seq, self.disk_first)
         last = min(self.window.start - 1, self.disk_last)
         return (first, last) if first <= last else None
+
+    def cursors(self, newest: int, *, closed_but: Container[str]) -> Iterator[CursorStatistics]:
+        """Figures of every consumer; the durable ones of other names than these are not open."""
+        for cursor in self.open:
+            yield CursorStatistics(
+                cursor.name,
+                cursor.durable,
+                open=True,
+                position=cursor.position,
+                lag=max(0, newest - cursor.position),
+                missed=cursor.missed,
+            )
+        for name, position in self.positions.items():
+            if name not in closed_but:
+                yield CursorStatistics(
+                    name,
+                    durable=True,
+                    open=False,
+                    position=position,
+                    lag=max(0, newest - position),
+                    missed=self.missed_before.get(name, 0) + self.gone.count(position + 1),
+                )
 
     def oldest(self) -> int:
         """Oldest position that can be read; the one behind the newest if there is none."""

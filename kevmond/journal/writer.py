@@ -65,11 +65,16 @@ class Writer:
         except (sqlite3.Error, OSError) as error:
             refusal, contents = trouble.describe(error), glance(settings.path)
         contents.refusal = refusal
-        if contents.created or lock.died_unwritten or refusal is not None:
+        known = contents.last_seq
+        empty = contents.created or contents.reserved <= 1  # made, and nothing written into it yet
+        if empty or lock.died_unwritten or refusal is not None:
             # What was given out before cannot be seen in the database: begin beyond all of it.
             contents.last_seq = max(contents.last_seq, contents.reserved - 1, lock.reserved - 1)
         contents.reserved = max(contents.reserved, lock.reserved, contents.last_seq + RESERVE)
-        lock.write(contents.reserved, healthy=refusal is None)
+        self._skipped = contents.last_seq > known
+        """Positions were passed over that the database does not know of: until the first commit
+        only the lock file tells."""
+        lock.write(contents.reserved, healthy=refusal is None and not self._skipped)
         self.contents = contents
         """What the journal held when it was opened."""
         self._reserved = contents.reserved
@@ -127,6 +132,7 @@ class Writer:
         store.begin()
         self._put_records(store, changes)
         self._put_consumers(store, commit, changes)
+        self._put_letters(store, commit)
         reserved = self._put_meta(store, commit, moved=bool(changes.removed))
         fault("journal.before-commit")
         store.commit()
@@ -176,6 +182,16 @@ class Writer:
         if state:
             store.put_state(state)
 
+    def _put_letters(self, store: Store, commit: Commit) -> None:
+        if commit.letters:
+            fault("journal.before-bury")
+            store.put_letters(commit.letters)
+            self._retention.used_bytes += sum(letter.size for letter in commit.letters)
+            fault("journal.after-bury")
+        if commit.unburied:
+            store.remove_letters(commit.unburied)
+            fault("journal.after-unbury")
+
     def _adopt(self, store: Store, commit: Commit, changes: _Changes) -> None:
         """Take over what was committed: from now on it is so."""
         if changes.rows:
@@ -186,8 +202,12 @@ class Writer:
             self._context_id, self._context = changes.contexts[-1]
         self._cursors = changes.cursors
         self._cursors.settled()
-        self._state.update(commit.state)
-        self._unmarked = self._rewrite = False
+        for key, value in commit.state.items():
+            if value is None:
+                self._state.pop(key, None)
+            else:
+                self._state[key] = value
+        self._unmarked = self._rewrite = self._skipped = False
         if changes.removed:
             oldest = store.oldest(1)
             self._first_seq = oldest[0][0] if oldest else None
@@ -195,7 +215,7 @@ class Writer:
                 store.shrink()
 
     def _put_meta(self, store: Store, commit: Commit, *, moved: bool) -> int:
-        if moved or commit.moved or self._rewrite:
+        if moved or commit.moved or self._rewrite or self._skipped:
             store.put_meta("last_seq", commit.next_seq - 1)
         reserved = self._renewed(commit)
         if reserved != self._reserved or self._unmarked or self._rewrite:
@@ -250,6 +270,7 @@ class Writer:
             self._context_id, self._context = contents.context_id, contents.context
             self._cursors.adopt(contents.cursors)
             self._state = {**contents.state, **self._state}
+        outcome.letters = contents.letters
         self._rewrite = True
         self._generation += 1
         self._retention.used_bytes = self._store.used_bytes()

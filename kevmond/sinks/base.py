@@ -6,6 +6,7 @@ closes; cursors, filters, retries, health and counters are the runner's (`kevmon
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -46,6 +47,8 @@ class SinkSettings(BaseModel):
     """Where a sink with a new name begins: with what comes, or with all that the journal holds."""
     batch_size: int = Field(default=256, ge=1, le=10_000)
     """Most records handed over at once."""
+    linger: Duration = Field(default=0.0, ge=0)
+    """How long a batch that is not full yet waits for more records; 0 hands over what is there."""
     write_timeout: Duration = Field(default=30.0, gt=0)
     """How long one batch may take before it counts as refused."""
     drain_deadline: Duration | None = Field(default=None, ge=0)
@@ -56,6 +59,39 @@ class SinkSettings(BaseModel):
     is no last attempt: what waits, waits in the journal, whose retention is the bound."""
     retry_maximum: Duration = Field(default=60.0, gt=0)
     """Upper bound of every such wait, and of the wait that a receiver may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """How long a sink's receiver is waited for, and what becomes of records it never takes.
+
+    A sink whose class or instance has one as `policy` is driven by it instead of by the settings
+    `retry_initial` and `retry_maximum`, and what it never takes goes to the dead letters of the
+    journal instead of being dropped.  Seconds throughout.
+    """
+
+    schedule: tuple[float, ...]
+    """Waits before the second attempt, the third and so on, as published; the last one repeats.
+    Each is drawn evenly between half of it and all of it."""
+    give_up_after: float | None = None
+    """A batch that has failed for longer, since its first attempt, goes to the dead letters, and
+    the next one is tried.  Time in which nothing could be tried does not count."""
+    disable_after: float | None = None
+    """A sink that has taken nothing for longer than this is disabled; None: never.  Time in which
+    there was nothing to take, or nothing could be tried, does not count."""
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule that is none."""
+        if not self.schedule:
+            raise ValueError("a schedule has at least one wait")
+        if min(self.schedule) < 0:
+            raise ValueError("a schedule has no negative waits")
+
+
+def policy_of(sink: Sink) -> DeliveryPolicy | None:
+    """Return the sink's own policy; None if it has none, which is as good as any sink's."""
+    policy = getattr(sink, "policy", None)
+    return policy if isinstance(policy, DeliveryPolicy) else None
 
 
 class Sink(Protocol):
@@ -83,12 +119,14 @@ class Sink(Protocol):
         """
         ...
 
-    async def write(self, batch: Sequence[Record]) -> None:
+    async def write(self, batch: Sequence[Record]) -> int | None:
         """Take a batch (never empty, `seq` rising), all or nothing as far as that is possible.
 
-        Returning means taken: the records are acknowledged.  RetryableError offers the same batch
-        again, after `after` seconds if it is given; PermanentError gives the batch up, counted and
-        said.  Any other exception counts as retryable.
+        Returning means taken, and acknowledged: all of it, or as many records from the front as the
+        number returned (at least one), and the rest is offered again.  RetryableError offers the
+        same batch again, after `after` seconds if it is given; UnreachableError too, and it was no
+        attempt; PermanentError gives the batch up, counted and said; GoneError disables the sink.
+        Any other exception counts as retryable.
         """
         ...
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from kevmond.events import own
 
@@ -30,8 +30,30 @@ class State(StrEnum):
     """It was refused and is tried again; nothing is lost, the journal keeps what waits."""
     FAILED = "failed"
     """It cannot be opened for good, or gave records up."""
+    PAUSED = "paused"
+    """It rests because somebody said so; what waits, waits in the journal."""
+    DISABLED = "disabled"
+    """It rests because its receiver wants no more, has taken nothing for too long, or somebody said
+    so; what waits, waits in the journal until it is resumed."""
     STOPPED = "stopped"
     """It was told to stop."""
+
+
+RESTING: Final = (State.PAUSED, State.DISABLED)
+"""States in which nothing is read and nothing tried."""
+
+_Word = Literal["recovered", "retrying", "failed", "paused", "resumed", "disabled", "stopped"]
+
+_WORDS: Final[dict[State, _Word]] = {
+    State.STARTING: "retrying",
+    State.HEALTHY: "recovered",
+    State.RETRYING: "retrying",
+    State.FAILED: "failed",
+    State.PAUSED: "paused",
+    State.DISABLED: "disabled",
+    State.STOPPED: "stopped",
+}
+"""How a change to a state is told in the stream."""
 
 
 @dataclass(slots=True)
@@ -46,6 +68,8 @@ class Counters:
     """Records passed over because the sink said, when it opened, that it holds them."""
     dropped: int = 0
     """Records it refused for good."""
+    buried: int = 0
+    """Records that went to the dead letters."""
     missed: int = 0
     """Records that went out of the journal before this sink read them."""
     batches: int = 0
@@ -67,6 +91,12 @@ class SinkStatistics:
     """Last position acknowledged."""
     lag: int
     """How far that is from the newest position given out."""
+    attempts: int = 0
+    """Failed attempts at the batch in hand."""
+    head_since_ns: int | None = None
+    """Wall clock of the first of them."""
+    next_attempt_ns: int | None = None
+    """Wall clock of the next one; None if none is waited for."""
 
 
 class Health:
@@ -82,7 +112,9 @@ class Health:
         announce: Callable[[own.OwnPayload], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        on_state: Callable[[str], None] | None = None,
     ) -> None:
+        """`on_state` is called with every new state, but that it stopped."""
         self.state = State.STARTING
         self.counters = Counters()
         self.last_error: str | None = None
@@ -90,6 +122,8 @@ class Health:
         """Attempts that failed since the last that did not."""
         self._name = name
         self._announce = announce
+        self._on_state = on_state
+        self._before = State.STARTING  # when it came to rest
         self._told = _Told()
         self._changes = Announcer(self._tell_state, monotonic=monotonic)
         self._losses = Announcer(self._tell_losses, monotonic=monotonic)
@@ -116,6 +150,11 @@ class Health:
         self.last_error = error
         self._become(State.RETRYING)
 
+    def unreachable(self, error: str) -> None:
+        """Note that there was no way to try; it will be tried when there is."""
+        self.last_error = error
+        self._become(State.RETRYING)
+
     def failed(self, error: str) -> None:
         """Note a failure that no other attempt would mend."""
         self.last_error = error
@@ -129,6 +168,23 @@ class Health:
         if counters.dropped >= self._told.dropped * 2:
             self._losses.news()
 
+    def buried(self, count: int, error: str) -> None:
+        """Count records that went to the dead letters."""
+        self.counters.buried += count
+        self.failed(error)
+
+    def rests(self, state: Literal[State.PAUSED, State.DISABLED], reason: str | None) -> None:
+        """Note that it delivers nothing until it is resumed."""
+        if self.state not in RESTING:
+            self._before = self.state
+        if reason is not None:
+            self.last_error = reason
+        self._change(state)
+
+    def resumed(self) -> None:
+        """Note that it goes on where it was."""
+        self._change(self._before)
+
     def missed(self, total: int) -> None:
         """Take over how many records the cursor has missed by now."""
         self.counters.missed = total
@@ -139,9 +195,9 @@ class Health:
         self._losses.flush()
         self._tell_losses()
         self._changes.flush()
+        why = self._why_not()
         self.state = State.STOPPED
         if not finished:
-            why = f" ({self.last_error})" if self._told.state is not State.HEALTHY else ""
             self._announce(
                 own.Sink(
                     sink=self._name,
@@ -149,27 +205,44 @@ class Health:
                     detail=f"what follows event {position} waits in the journal{why}",
                     attempts=self.attempts,
                     dropped=self.counters.dropped,
+                    dead_letters=self.counters.buried,
                 )
             )
 
+    def _why_not(self) -> str:
+        if self.state is State.PAUSED:
+            return " (it is paused)"
+        return "" if self._told.state is State.HEALTHY else f" ({self.last_error})"
+
     def _become(self, state: State) -> None:
+        if self.state in RESTING:
+            self._before = state  # what was under way when it came to rest has ended
+        else:
+            self._change(state)
+
+    def _change(self, state: State) -> None:
         if state is not self.state:
             self.state = state
             self._changes.news()
+            if self._on_state is not None:
+                self._on_state(state.value)
 
     def _tell_state(self) -> None:
         told, state = self._told, self.state
         if state is told.state:
             return
-        told.state = state
-        healthy = state is State.HEALTHY
+        word = "resumed" if told.state in RESTING and state not in RESTING else _WORDS[state]
+        # One that had not been opened yet is believed to be well, as at the start.
+        told.state = State.HEALTHY if state is State.STARTING else state
+        silent = word in {"recovered", "resumed", "paused"}
         self._announce(
             own.Sink(
                 sink=self._name,
-                state="recovered" if healthy else "failed" if state is State.FAILED else "retrying",
-                detail=None if healthy else self.last_error,
+                state=word,
+                detail=None if silent else self.last_error,
                 attempts=self.attempts,
                 dropped=self.counters.dropped,
+                dead_letters=self.counters.buried,
             )
         )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kevmond.events.event import Record
+    from kevmond.journal.letters import DeadLetter
 
 CONTEXT = Context(
     host="mac.example",
@@ -73,6 +74,10 @@ class MemoryJournal:
     def __init__(self, held: Iterable[Record] = ()) -> None:
         self.records: list[Record] = list(held)
         self.positions: dict[str, int] = {}
+        self.buried: list[tuple[str, DeadLetter]] = []
+        """Dead letters, and whose they are."""
+        self.values: dict[str, str] = {}
+        """What `set_state` keeps."""
         self._next_seq = self.records[-1].seq + 1 if self.records else 1
         self._changed = asyncio.Event()
         self._closed = False
@@ -106,6 +111,29 @@ class MemoryJournal:
             self.positions[name] = begin[start] if isinstance(start, str) else start
         return MemoryCursor(self, name)
 
+    def bury(
+        self, consumer: str, letters: Sequence[DeadLetter], acknowledge: tuple[str, int]
+    ) -> None:
+        """Keep letters and move a cursor."""
+        name, seq = acknowledge
+        self.buried += [(consumer, letter) for letter in letters]
+        self.positions[name] = max(self.positions[name], seq)
+
+    async def lasting(self) -> bool:
+        """Return at once: nothing here outlives a crash."""
+        return True
+
+    def state(self, key: str) -> str | None:
+        """Return a value."""
+        return self.values.get(key)
+
+    def set_state(self, key: str, value: str | None) -> None:
+        """Keep a value, or forget it."""
+        if value is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = value
+
     def close(self) -> None:
         """End every read."""
         self._closed = True
@@ -138,6 +166,10 @@ class MemoryCursor:
     def position(self) -> int:
         """Last position acknowledged."""
         return self._journal.positions[self._name]
+
+    async def available(self, limit: int) -> list[Record]:
+        """Return what is there behind the last read."""
+        return self.read_now(limit)
 
     def read_now(self, limit: int) -> list[Record]:
         """Return what is there behind the last read."""

@@ -24,6 +24,9 @@ POINTS = {
     "journal.before-begin": 5,
     "journal.after-insert": 4,
     "journal.after-trim": 2,
+    "journal.before-bury": 2,
+    "journal.after-bury": 2,
+    "journal.after-unbury": 1,
     "journal.before-commit": 6,
     "journal.after-commit": 5,
     "journal.before-hand-back": 7,
@@ -72,8 +75,26 @@ async def left(folder):
     found = {}
     while batch := cursor.read_now(500):
         found.update((record.seq, record.body.split()[1].decode()) for record in batch)
+    await check_letters(journal, found)
     await journal.aclose(20)
     return found, cursor.missed, journal.next_seq
+
+
+async def check_letters(journal, found):
+    """Check that what `poor` acknowledged and did not take is buried, once, in order."""
+    poor = journal.cursor("poor")
+    letters = await journal.letters("poor", limit=10_000)
+    buried = [letter.seq for letter in letters]
+    assert buried == sorted(set(buried))
+    assert not buried or buried[-1] <= poor.position
+    assert [letter.record.body.split()[0] for letter in letters] == [b"%d" % seq for seq in buried]
+    # From the oldest on, letters were taken out again; of what is left none is missing.
+    first = buried[0] if buried else poor.position + 1
+    wanted = {seq for seq in found if seq % 2 == 0 and first <= seq <= poor.position}
+    assert set(buried) >= wanted
+    assert {letter.seq: letter.event_id for letter in letters}.items() >= {
+        (seq, found[seq]) for seq in wanted
+    }
 
 
 def test_every_fault_point_is_tested():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kevmond.events import control
+from kevmond.events import control, own
 from kevmond.events.event import Decode, Kind, Severity
 from kevmond.events.own import (
     OWN,
@@ -47,6 +47,7 @@ EXAMPLES = [
     Sink(sink="jsonl", state="failed", detail="No space left on device", dropped=4),
     Journal(state="set-aside", detail="moved to journal.db.damaged"),
     Config(state="applied", changes=("sinks.log.level",)),
+    own.Test(sink="hook", detail="asked for by hand"),
     control.ControlRegistered(**FOO, control_id=11),
     control.ControlConnected(**FOO, control_id=11, unit=1, protocol=1, version="1.0.0"),
     control.ControlMessage(**FOO, unit=1, message="notice", size=20, fields={"unit": 2}),

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -85,6 +86,28 @@ async def test_unusable_journal_is_set_aside(journals, kit, tmp_path, how):
     again = journals()
     assert again.notices == []
     assert again.next_seq == begin + 10
+
+
+@pytest.mark.parametrize("end", ["dies", "stops"])
+async def test_positions_stay_passed_over_without_a_commit(journals, kit, tmp_path, end):
+    """A run that set a journal aside and wrote nothing leaves the next one above all old positions.
+
+    The new database knows nothing of them; killed, not even that a run was there.
+    """
+    await filled(journals, kit, 50)
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"rubbish" * 1000)
+    journal = journals()
+    begun = journal.next_seq
+    assert begun > 50
+    if end == "dies":
+        place = tmp_path / "as left"
+        place.mkdir()
+        for left in (path, tmp_path / "journal.sqlite.lock"):
+            shutil.copyfile(left, place / left.name)
+        path = place / path.name
+    await journal.aclose(10)
+    assert journals(path=path).next_seq >= begun
 
 
 async def test_every_set_aside_file_gets_its_own_name(journals, tmp_path):

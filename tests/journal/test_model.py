@@ -48,6 +48,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.clock.wall_ns = lambda: self.clock.wall
         self.clock.monotonic_ns = lambda: self.clock.monotonic
         self.full = False
+        self.life = 0  # how often it died
+        self.shown = {}  # what consumers were given at each position, over all lives
         self.appended = []
         self.positions = {}
         self.consumers = {}
@@ -108,7 +110,7 @@ class JournalMachine(RuleBasedStateMachine):
     def append(self, count, size):
         first = self.journal.next_seq
         made = [
-            Record(seq, self.clock.wall, Kind.KERNEL, str(seq).encode().ljust(size))
+            Record(seq, self.clock.wall, Kind.KERNEL, f"{seq} {self.life}".encode().ljust(size))
             for seq in range(first, first + count)
         ]
         self.appended += range(first, first + count)
@@ -129,7 +131,9 @@ class JournalMachine(RuleBasedStateMachine):
         if name in self.positions:
             assert cursor.position == self.positions[name]
         elif start != "oldest":
-            assert cursor.position == (newest if start == "newest" else min(5, newest))
+            oldest = min(self.journal._view.oldest() - 1, newest)
+            expected = newest if start == "newest" else max(min(5, newest), oldest)
+            assert cursor.position == expected
         self.positions[name] = cursor.position
         self.consumers[name] = Consumer(cursor)
 
@@ -146,7 +150,9 @@ class JournalMachine(RuleBasedStateMachine):
     def read(self, name, limit):
         if consumer := self.consumers.get(name):
             for record in self.run(lambda: self.some(consumer, limit)):
-                assert record.body.strip() == str(record.seq).encode()
+                body = record.body.rstrip()
+                assert body.startswith(b"%d " % record.seq)
+                assert self.shown.setdefault(record.seq, body) == body, "given out twice"
                 consumer.read.append(record.seq)
 
     async def some(self, consumer, limit):
@@ -225,14 +231,18 @@ class JournalMachine(RuleBasedStateMachine):
         excused = self.excused[name]
         wanted = [seq for seq in self.appended if seq > consumer.begin and seq not in excused]
         assert consumer.read == sorted(set(consumer.read) & set(wanted))
-        assert len(consumer.read) + consumer.cursor.missed == len(wanted)
+        self.check_account(len(wanted), len(consumer.read), consumer.cursor.missed)
+
+    def check_account(self, wanted, read, missed):
+        """Hold what is counted against what was to be had."""
+        assert read + missed == wanted
 
     @precondition(lambda self: self.full)
     @rule(name=NAMES)
     def memory_serves(self, name):
         """While the disk refuses, all that is not lost is given out, up to the newest."""
         consumer = self.consumers.get(name)
-        if consumer is None or self.journal.statistics().refusal is None:
+        if consumer is None or self.journal.statistics().refusal is None or not self.appended:
             return
         while True:
             before = len(consumer.read)

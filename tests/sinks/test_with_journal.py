@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from kevmond.errors import PermanentError, RetryableError
 from kevmond.journal import Journal, JournalSettings
-from kevmond.sinks.base import SinkSettings
+from kevmond.sinks.base import DeliveryPolicy, SinkSettings
 from kevmond.sinks.jsonl import JsonlSink
 from kevmond.sinks.runner import SinkRunner
 from kevmond.sinks.testing import CONTEXT, record
@@ -40,7 +41,14 @@ class Daemon:
 
     async def add(self, name, sink, settings):
         """Start a sink."""
-        runner = SinkRunner(name, sink, settings, self.journal, announce=self.told.append)
+        runner = SinkRunner(
+            name,
+            sink,
+            settings,
+            self.journal,
+            announce=self.told.append,
+            dead_letters=self.journal,
+        )
         self.runners.append(runner)
         await runner.start()
         return runner
@@ -171,3 +179,71 @@ async def test_what_left_the_journal_is_counted_for_the_sink_that_missed_it(daem
         assert sum(one.lost for one in losses) == counters.missed
         assert {one.consumer for one in losses} == {"slow"}
         assert running.written() == list(range(1, 20_001))
+
+
+class Choosy(Refusing):
+    """A sink that takes at most three at once, none that ends in 7, and sometimes hesitates."""
+
+    policy = DeliveryPolicy((0.001,), give_up_after=3600.0)
+
+    def __init__(self):
+        super().__init__()
+        self.took = []
+        self.calls = 0
+
+    async def write(self, batch):
+        self.calls += 1
+        if self.calls % 5 == 0:
+            raise RetryableError("not now")
+        if batch[0].seq % 10 == 7:
+            raise PermanentError("no sevens", count=1)
+        fine = [one.seq for one in batch[:3] if one.seq % 10 != 7]
+        count = next((i for i, one in enumerate(batch[:3]) if one.seq % 10 == 7), len(fine))
+        self.took += fine[:count]
+        return count
+
+
+async def test_every_event_is_delivered_or_a_dead_letter_over_restarts(daemon):
+    """With a policy each event is taken once or buried once, however often the daemon restarts."""
+    took = []
+    for count in (100, 50, 77):
+        async with daemon() as running:
+            sink = Choosy()
+            runner = await running.add("hook", sink, SinkSettings(batch_size=10))
+            running.append(count)
+            await until(lambda runner=runner: runner.lag == 0)
+            counters = runner.health.counters
+            assert counters.delivered + counters.buried == count
+            took += sink.took
+    async with daemon() as running:
+        letters = await running.journal.letters("sink.hook", limit=1000)
+        assert [letter.seq for letter in letters] == list(range(7, 228, 10))
+        assert took == [seq for seq in range(1, 228) if seq % 10 != 7]
+        assert [json.loads(letter.line) for letter in letters] == [
+            json.loads(record(letter.seq).line) for letter in letters
+        ]
+        assert {json.loads(letter.story)["why"] for letter in letters} == {"no sevens"}
+        assert running.journal.states("note.") == {}
+
+
+async def refuse(batch):
+    """Take nothing."""
+    raise RetryableError("503")
+
+
+async def test_sink_that_goes_leaves_no_note(daemon):
+    """An outage is remembered over a restart, and forgotten with the sink."""
+    async with daemon() as running:
+        sink = Refusing()
+        sink.policy = DeliveryPolicy((3600.0,), give_up_after=86400.0)
+        sink.write = refuse
+        runner = await running.add("hook", sink, SinkSettings())
+        running.append(1)
+        await until(lambda: runner.attempts == 1)
+        await runner.drain(0.01)
+        running.runners.clear()
+    async with daemon() as running:
+        (note,) = running.journal.states("note.sink.hook").values()
+        assert json.loads(note)["attempts"] == 2  # the stop tried once more
+        running.journal.retain_only([])
+        assert running.journal.states("note.") == {}
