@@ -26,6 +26,13 @@ class BrokenSettings(SinkSettings):
     model_config = ConfigDict(extra="allow")
 
 
+class UnreadableSettings(SinkSettings):
+    """What stands in for settings, kept by a run before, that this version does not understand."""
+
+    why: str
+    """What is wrong with them."""
+
+
 def broken(why: str) -> type[Sink]:
     """Return a sink's class that takes any settings and never opens."""
 

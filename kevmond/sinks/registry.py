@@ -26,8 +26,11 @@ GROUP: Final = "kevmond.sinks"
 """The entry points' group."""
 
 OWN: Final = {
+    "exec": "kevmond.sinks.exec:ExecSink",
     "jsonl": "kevmond.sinks.jsonl:JsonlSink",
     "log": "kevmond.sinks.log:LogSink",
+    "unix": "kevmond.sinks.unix:UnixSink",
+    "webhook": "kevmond.sinks.webhook.sink:WebhookSink",
 }
 """The same as in pyproject.toml (a test compares them)."""
 

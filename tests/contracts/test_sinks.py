@@ -3,6 +3,7 @@
 import socket
 import tempfile
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,70 @@ def _read_until_empty(daemon):
         pass
 
 
+class Taking(BaseHTTPRequestHandler):
+    """Takes every request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    """Return settings for a receiver of webhooks that takes everything."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        yield {
+            "url": f"http://127.0.0.1:{server.server_port}/",
+            "allow_http": True,
+            "allow_private": True,
+        }
+        server.shutdown()
+        serving.join()
+
+
+@pytest.fixture
+def short():
+    """Return a short path for a socket: macOS takes 103 bytes."""
+    with tempfile.TemporaryDirectory(prefix="kevmond-", dir="/tmp") as folder:
+        yield Path(folder) / "s"
+
+
+@pytest.fixture
+def stream(short):
+    """Return the path of a stream socket whose receiver throws away what it reads."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short))
+        listener.listen()
+        receiving = threading.Thread(target=_receive, args=(listener,))
+        receiving.start()
+        yield short
+        with socket.socket(socket.AF_UNIX) as last:
+            last.connect(str(short))
+            last.send(b"the end")
+        receiving.join()
+
+
+def _receive(listener):
+    """Serve one connection after the other, as the sink makes them."""
+    over = False
+    while not over:
+        connection, _ = listener.accept()
+        with connection:
+            while said := connection.recv(1 << 16):
+                over = over or said == b"the end"
+
+
 MADE = {
+    "exec": lambda request: {"command": ("cat",), "concurrency": 2},
+    "exec per batch": lambda request: {"command": ("cat",), "per": "batch"},
     "jsonl": lambda request: {
         "path": request.getfixturevalue("tmp_path") / "events.jsonl",
         "max_bytes": 4096,
@@ -44,6 +108,23 @@ MADE = {
         "output": "syslog",
         "format": "json",
         "syslog_path": request.getfixturevalue("syslog"),
+    },
+    "unix": lambda request: {"path": request.getfixturevalue("short")},
+    "unix to a stream": lambda request: {
+        "path": request.getfixturevalue("stream"),
+        "role": "connect",
+    },
+    "unix to datagrams": lambda request: {
+        "path": request.getfixturevalue("syslog"),
+        "role": "connect",
+        "socket": "datagram",
+    },
+    "webhook": lambda request: request.getfixturevalue("receiver"),
+    "webhook in batches": lambda request: {
+        **request.getfixturevalue("receiver"),
+        "format": "cloudevents-batch",
+        "batch_size": 50,
+        "gzip": True,
     },
 }
 

@@ -1,0 +1,148 @@
+"""The sink itself: what of a batch goes into a request, and what its answer does to the batch."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from kevmond.errors import ConfigError, PermanentError
+from kevmond.sinks.webhook.answer import judge
+from kevmond.sinks.webhook.body import compose
+from kevmond.sinks.webhook.handshake import Pace
+from kevmond.sinks.webhook.settings import WebhookSettings
+from kevmond.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp.abc import AbstractResolver
+
+    from kevmond.events.event import Record
+    from kevmond.sinks.base import SinkSettings
+    from kevmond.sinks.webhook.answer import Answer
+    from kevmond.sinks.webhook.body import Body
+    from kevmond.sinks.webhook.client import Client
+
+AT_ONCE: Final = 8
+"""Most records that are made into a body on the event loop; more are in the sink's thread."""
+
+
+class WebhookSink:
+    """POSTs records to a URL, in order, one request at a time."""
+
+    Settings: ClassVar[type[SinkSettings]] = WebhookSettings
+
+    def __init__(
+        self, name: str, settings: WebhookSettings, *, resolver: AbstractResolver | None = None
+    ) -> None:
+        """Take the settings; `resolver` is one of aiohttp's to use in place of the system's."""
+        self.policy = settings.policy
+        self._settings = settings
+        self._resolver = resolver
+        self._worker = Worker(f"sink-{name}")
+        self._client: Client | None = None
+        self._limit = settings.batch_bytes
+        self._pace: Pace | None = None
+
+    async def open(self) -> None:
+        """Read secrets and certificates.  The network is not touched before the first event.
+
+        Raises PermanentError where one of them is missing or wrong.
+        """
+        await self._renew()
+
+    async def write(self, batch: Sequence[Record]) -> int:
+        """POST the first of the records and return how many of them were taken.
+
+        A body that the receiver finds too large is halved, down to a single record.
+        """
+        client = self._client
+        assert client is not None, "open comes first"
+        while True:
+            body, compressed = await self._prepare(batch)
+            await self._may_send(client, batch[0])
+            answer = await client.post(body, compressed)
+            if answer.status == 413 and body.count > 1:  # noqa: PLR2004 - Content Too Large
+                self._limit = len(body.content) // 2
+                continue
+            judge(answer, client.where, body.count, time.time())
+            return body.count
+
+    async def reopen(self) -> None:
+        """Read secrets and certificates anew; if that fails, the old ones stay in use."""
+        await self._renew()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        self._worker.stop()
+        if client is not None:
+            await client.aclose()
+
+    async def _renew(self) -> None:
+        client = await connect(self._settings, self._worker, self._resolver)
+        before, self._client = self._client, client
+        self._limit = self._settings.batch_bytes
+        self._pace = None
+        if before is not None:
+            await before.aclose()
+
+    async def _prepare(self, batch: Sequence[Record]) -> tuple[Body, bytes | None]:
+        settings = self._settings
+        if min(len(batch), settings.batch_size) <= AT_ONCE:
+            return _body(batch, settings, self._limit)
+        return await self._worker.run(_body, batch, settings, self._limit)
+
+    async def _may_send(self, client: Client, record: Record) -> None:
+        """Have the receiver's word that it takes events, and wait as long as its rate wants it."""
+        if not self._settings.handshake:
+            return
+        if self._pace is None:
+            self._pace = Pace(await client.handshake(record.event.host))
+        await self._pace.wait()
+
+
+async def connect(
+    settings: WebhookSettings, worker: Worker, resolver: AbstractResolver | None = None
+) -> Client:
+    """Return a client with what it needs read; PermanentError where that is missing or wrong."""
+    make, credentials = await worker.run(_load, settings)
+    client: Client = make(settings, credentials, resolver=resolver)
+    return client
+
+
+async def probe(settings: WebhookSettings, record: Record) -> Answer:
+    """Deliver one record by hand, once, and return the answer, whatever it is.
+
+    Raises RetryableError if there is none, UnreachableError if nothing could be tried, and
+    PermanentError where a secret or certificate is missing or wrong.
+    """
+    worker = Worker("webhook-probe")
+    try:
+        client = await connect(settings, worker)
+        try:
+            if settings.handshake:
+                await client.handshake(record.event.host)
+            return await client.post(*_body([record], settings, settings.batch_bytes))
+        finally:
+            await client.aclose()
+    finally:
+        worker.stop()
+
+
+def _load(settings: WebhookSettings) -> tuple[type[Client], Any]:
+    from kevmond.sinks.webhook.client import Client  # noqa: PLC0415 - aiohttp, only when needed
+    from kevmond.sinks.webhook.credentials import read_credentials  # noqa: PLC0415 - as above
+
+    try:
+        return Client, read_credentials(settings)
+    except ConfigError as error:
+        raise PermanentError(str(error)) from error
+
+
+def _body(
+    batch: Sequence[Record], settings: WebhookSettings, limit: int
+) -> tuple[Body, bytes | None]:
+    body = compose(batch, settings, limit)
+    return body, gzip.compress(body.content, mtime=0) if settings.gzip else None
