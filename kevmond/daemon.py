@@ -13,6 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kevmond.api.listener import SOCKET, ApiError
+from kevmond.api.server import ApiServer, Services
+from kevmond.capture.reach import opens_ways
 from kevmond.capture.reader import Capture
 from kevmond.capture.socket import REPLAY
 from kevmond.clock import SystemClock
@@ -26,9 +29,10 @@ from kevmond.kernel.select import open_kernel
 from kevmond.service.logging import configure
 from kevmond.service.signals import handled
 from kevmond.sinks.fleet import Fleet, enabled
+from kevmond.sinks.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from kevmond.clock import Clock
     from kevmond.control.fleet import ControlFleet
@@ -105,10 +109,21 @@ class Daemon:
         settings = self._loaded.settings
         _make_folder(settings.daemon.state_dir)
         self._journal = Journal.open(settings.journal, on_notice=self._notice, clock=self._clock)
-        self._fleet = Fleet(self._journal, self._say)
+        self._fleet = Fleet(self._journal, self._say, dead_letters=self._journal)
+        state_dir = settings.daemon.state_dir
+        self._webhooks = Subscriptions(
+            self._journal,
+            self._fleet,
+            state_dir=state_dir,
+            say=self._say,
+            log=self._log,
+            changed=self._refilter,
+        )
+        self._api = ApiServer(state_dir / SOCKET, Services(self._webhooks), log=self._log)
         try:
             self._kernel = open_kernel(settings.kernel.source)
             story = self._load_story()
+            self._webhooks.load()
             self._capture = Capture(
                 self._kernel,
                 self._journal,
@@ -116,6 +131,7 @@ class Daemon:
                 filters=self._filters(),
                 clock=self._clock,
                 log=self._log,
+                heard=self._heard,
             )
             await self._fleet.apply(settings.sinks, settings.daemon.drain_deadline)
             await self._capture.start()
@@ -126,6 +142,11 @@ class Daemon:
         early, self._early = self._early or [], None
         for payload in early:
             self._say(payload)
+        await self._webhooks.start()
+        try:
+            await self._api.start()
+        except ApiError as error:  # everything else goes on
+            self._log.error("the API is not served", error=str(error))
         await self._apply_controls()
         self._story = self._tell(story)
         self._ending = asyncio.get_running_loop().create_task(self._await_end(), name="capture")
@@ -135,6 +156,8 @@ class Daemon:
         self._stop("end of events")
 
     async def _shut_down(self, reason: str) -> None:
+        await self._api.aclose()
+        await self._webhooks.aclose()
         now = asyncio.get_running_loop().time
         end = now() + self._loaded.settings.daemon.drain_deadline
         if self._reloads:  # what is being changed is finished, if it can be
@@ -192,6 +215,16 @@ class Daemon:
             )
         else:
             self._say(own.Journal(state=notice.kind, detail=notice.text, lost=notice.count))
+
+    def _heard(self, raws: Sequence[bytes] | None) -> None:
+        """Have sinks that wait for their next attempt try now, if the network may be another."""
+        if self._fleet.waits and (raws is None or opens_ways(raws)):
+            self._fleet.nudge()
+
+    async def _refilter(self) -> None:
+        """Ask the kernel for what is wanted now: a subscription came, changed or went."""
+        async with self._turn:
+            await self._capture.apply(self._loaded.settings.capture, filters=self._filters())
 
     # ------------------------------------------------------------------ control channels
 
@@ -290,4 +323,5 @@ class Daemon:
 
     def _filters(self) -> list[EventFilter]:
         """Return what the sinks want; the kernel is asked for no more than all of it together."""
-        return [EventFilter(sink.filter) for sink in enabled(self._loaded.settings.sinks).values()]
+        configured = enabled(self._loaded.settings.sinks).values()
+        return [*(EventFilter(sink.filter) for sink in configured), *self._webhooks.filters()]

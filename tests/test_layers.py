@@ -16,6 +16,7 @@ ROOMS = [
     ["capture"],
     ["control"],
     ["sinks"],
+    ["api"],
     ["service"],
     ["config"],
     ["daemon"],

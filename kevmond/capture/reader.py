@@ -27,7 +27,7 @@ from kevmond.events.revive import decoder_for
 from kevmond.kernel.base import KernelFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kevmond.capture.settings import CaptureSettings
     from kevmond.clock import Clock
@@ -54,11 +54,13 @@ class Capture:
         filters: Sequence[EventFilter] = (),
         clock: Clock | None = None,
         log: Any = None,
+        heard: Callable[[Sequence[bytes] | None], None] | None = None,
     ) -> None:
         """Take what to read and where to; nothing is opened yet.
 
         `filters` are those of all consumers: the kernel is asked for what they want together, and
-        for everything if there is none, or one without rules among them.
+        for everything if there is none, or one without rules among them.  `heard` is called with
+        each batch of messages once it is appended, and with None when the machine slept.
         """
         self.settings = settings
         self.context = Context(host="", boot_id="")
@@ -68,6 +70,7 @@ class Capture:
         self._filters = filters
         self._clock = clock or SystemClock()
         self._log = log or _Silent()
+        self._heard = heard or _ignore
         self._ledger = LossLedger()
         self._configure_ledger()
         self._watch = LossWatch(
@@ -202,6 +205,7 @@ class Capture:
                 for at, (raw, found) in enumerate(zip(raws, times, strict=True), seq)
             ]
         self._journal.append(records)
+        self._heard(raws)
         self._ledger.observe(batch.ids(), now_ns, opened.known_last_id)
         self._remember()
         if named:
@@ -422,11 +426,16 @@ class Capture:
     def _woke(self, ahead_ns: int) -> None:
         """Take note that the wall clock ran on while we stood still: the machine slept."""
         self._ahead_ns = ahead_ns
+        self._heard(None)
         self._resync.ask("wake")
         self._watch.soon()
 
     def _now(self) -> int:
         return self._clock.monotonic_ns()
+
+
+def _ignore(_: Sequence[bytes] | None) -> None:
+    """Have nobody to tell."""
 
 
 class _Silent:

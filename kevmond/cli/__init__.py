@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "decode": "Decode recorded or given bytes.",
     "record": "Write raw kernel events to a file.",
     "simulate": "Serve a simulated kernel to other processes.",
+    "webhook": "Subscribe endpoints, and look after their delivery.",
     "ctl": "List, ask and talk to kernel controls.",
     "doctor": "Check what this system offers.",
     "schema": "Print the JSON Schema of an event.",
@@ -101,6 +102,11 @@ def group() -> None:
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code that tells scripts what kind of failure `error` is."""
+    told = getattr(error, "exit_code", None)
+    return told if isinstance(told, int) else _by_kind(error)
+
+
+def _by_kind(error: BaseException) -> int:
     from kevmond import errors
 
     if isinstance(error, (errors.ConfigError, errors.FilterError)):

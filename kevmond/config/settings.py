@@ -46,6 +46,14 @@ class DaemonSettings(Section):
     log_level: LogLevel = LogLevel.WARNING
     """How much the daemon says of itself on stderr; what happens to events is in the stream."""
 
+    @field_validator("state_dir")
+    @classmethod
+    def _at_home(cls, state_dir: Path) -> Path:
+        try:
+            return state_dir.expanduser()
+        except RuntimeError as error:  # a home folder that does not exist
+            raise ValueError(str(error)) from None
+
 
 class KernelSettings(Section):
     """[kernel]: where events come from."""

@@ -18,6 +18,9 @@ class Journal(MemoryJournal):
     def retain_only(self, names):
         self.kept = list(names)
 
+    def forget(self, name):
+        self.positions.pop(name, None)
+
 
 class Quiet:
     """A sink that takes everything and tells how often it was opened and closed."""
@@ -138,3 +141,70 @@ async def test_sink_whose_drain_was_interrupted_can_still_be_drained(fleet, quie
     runner.drain = drain
     await fleet.drain(1)
     assert quiet.closed == 1
+
+
+async def test_guest_comes_and_goes_by_itself(fleet, quiet):
+    """Adding and removing one disturbs no other, and a removed one's place is forgotten."""
+    await fleet.apply(sinks(a=1), 1)
+    await fleet.add("guest", SinkSettings(type="quiet"), 1)
+    assert fleet.names() == ["a", "guest"]
+    assert (fleet.is_configured("a"), fleet.is_configured("guest")) == (True, False)
+    await fleet.remove("guest")
+    assert (quiet.opened, quiet.closed, fleet.names()) == (2, 1, ["a"])
+    assert list(fleet.journal.positions) == ["sink.a"]
+    await fleet.drain(1)
+
+
+async def test_reload_keeps_guests_and_their_places(fleet, quiet):
+    """A configuration that does not name them leaves guests running and their cursors there."""
+    fleet.invite({"guest": SinkSettings(type="quiet")})
+    await fleet.apply(sinks(a=1), 1)
+    runner = fleet.runner("guest")
+    assert await fleet.apply(sinks(b=1), 1) == ["sinks.a", "sinks.b"]
+    assert fleet.runner("guest") is runner
+    assert sorted(fleet.journal.kept) == ["sink.b", "sink.guest"]
+    await fleet.drain(1)
+
+
+async def test_configured_sink_stands_in_for_a_guest_of_its_name(fleet, quiet):
+    """The configuration's runs while it names it; then the guest is back at the same place."""
+    mine, theirs = SinkSettings(type="quiet", batch_size=1), SinkSettings(type="quiet")
+    await fleet.add("x", mine, 1)
+    await fleet.apply({"x": theirs}, 1)
+    assert fleet.settings("x") is theirs
+    await fleet.remove("x")
+    assert list(fleet.journal.positions) == ["sink.x"]
+    await fleet.add("x", mine, 1)
+    await fleet.apply({}, 1)
+    assert fleet.settings("x") is mine
+    await fleet.drain(1)
+
+
+async def test_keeper_is_asked_before_a_sink_starts(fleet, quiet):
+    """What was paused before starts paused, and is not opened."""
+
+    class Keeper:
+        told_of = ()
+
+        def settle(self, runner):
+            runner.pause()
+
+        def told(self, name, state):
+            self.told_of += ((name, state),)
+
+    fleet.keeper = Keeper()
+    await fleet.apply(sinks(a=1), 1)
+    assert (fleet.runner("a").paused, quiet.opened) == (True, 0)
+    assert fleet.keeper.told_of == (("a", "paused"),)
+    await fleet.drain(1)
+
+
+async def test_nudge_reaches_every_sink(fleet, quiet):
+    """One call has all that wait try at once."""
+    await fleet.apply(sinks(a=1, b=1), 1)
+    nudged = []
+    for name in fleet.names():
+        fleet.runner(name).nudge = lambda name=name: nudged.append(name)
+    fleet.nudge()
+    assert nudged == ["a", "b"]
+    await fleet.drain(1)

@@ -1,0 +1,1 @@
+"""The daemon's own API: HTTP on a private Unix socket, for the command line and local programs."""

@@ -1,0 +1,236 @@
+"""The routes under /v1/: JSON in, JSON out; a mistake is {"error": ..., "hint": ...} and a 4xx.
+
+Imports aiohttp, so it is imported by the first caller only (`server`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kevmond import __version__
+from kevmond.errors import ConfigError, KevmondError
+from kevmond.sinks.replay import Wanted, moment
+from kevmond.sinks.subscriptions import OVERLAP, Subscriptions
+from kevmond.sinks.webhookbook import ConflictError, UnknownWebhookError
+from kevmond.units import Duration
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from kevmond.api.server import Services
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MOST_BYTES: Final = 256 << 10
+"""Longest body of a request."""
+PAGE: Final = 100
+"""Dead letters in one answer, unless `limit` says another number."""
+MOST_PAGE: Final = 1000
+
+SUBSCRIPTIONS: Final = web.AppKey("subscriptions", Subscriptions)
+
+Model = TypeVar("Model", bound="_Body")
+
+
+class _Body(BaseModel):
+    """A request's body."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AddBody(_Body):
+    """POST /v1/webhooks."""
+
+    name: str | None = None
+    settings: dict[str, Any]
+    secret: str | None = None
+    generate: bool = False
+
+
+class RotateBody(_Body):
+    """POST /v1/webhooks/NAME/rotate-secret."""
+
+    secret: str | None = None
+    overlap: Duration = Field(default=OVERLAP, ge=0)
+
+
+class DisableBody(_Body):
+    """POST /v1/webhooks/NAME/disable."""
+
+    reason: str | None = Field(default=None, max_length=500)
+
+
+class ReplayBody(_Body):
+    """POST /v1/webhooks/NAME/replay: one of the three."""
+
+    event_id: str | None = None
+    since: str | None = None
+    until: str | None = None
+    failed: bool = False
+
+    def wanted(self, now_ns: int) -> Wanted:
+        """Return what is wanted; ConfigError if it is not one thing."""
+        span = self.since is not None or self.until is not None
+        if (self.event_id is not None) + span + self.failed != 1:
+            raise ConfigError("say what to replay: an event's id, since and until, or failed")
+        since = None if self.since is None else moment(self.since, now_ns)
+        until = None if self.until is None else moment(self.until, now_ns)
+        if since is not None and until is not None and since > until:
+            raise ConfigError("since is later than until")
+        return Wanted(self.event_id, since, until, self.failed)
+
+
+def make_app(services: Services, log: Any) -> web.Application:
+    """Return the application."""
+    app = web.Application(middlewares=[_errors(log)], client_max_size=MOST_BYTES)
+    app[SUBSCRIPTIONS] = services.subscriptions
+    one = "/v1/webhooks/{name}"
+    app.add_routes(
+        [
+            web.get("/v1/", _root),
+            web.get("/v1/webhooks", _list),
+            web.post("/v1/webhooks", _add),
+            web.get(one, _show),
+            web.delete(one, _remove),
+            web.post(f"{one}/test", _test),
+            web.post(f"{one}/pause", _pause),
+            web.post(f"{one}/resume", _resume),
+            web.post(f"{one}/disable", _disable),
+            web.post(f"{one}/rotate-secret", _rotate),
+            web.post(f"{one}/replay", _replay),
+            web.get(f"{one}/failures", _failures),
+        ]
+    )
+    return app
+
+
+# ---------------------------------------------------------------------- handlers
+
+
+async def _root(_request: web.Request) -> web.Response:
+    return _answer({"name": "kevmond", "version": __version__, "pid": os.getpid()})
+
+
+async def _list(request: web.Request) -> web.Response:
+    return _answer({"webhooks": _of(request).listing()})
+
+
+async def _add(request: web.Request) -> web.Response:
+    body = await _read(request, AddBody)
+    made = await _of(request).add(
+        body.settings, name=body.name, secret=body.secret, generate=body.generate
+    )
+    return _answer(made, status=201)
+
+
+async def _show(request: web.Request) -> web.Response:
+    return _answer(_of(request).show(_name(request)))
+
+
+async def _remove(request: web.Request) -> web.Response:
+    force = request.query.get("force", "") in {"1", "true"}
+    return _answer(await _of(request).remove(_name(request), force=force))
+
+
+async def _test(request: web.Request) -> web.Response:
+    return _answer(await _of(request).test(_name(request)))
+
+
+async def _pause(request: web.Request) -> web.Response:
+    return _answer(await _of(request).pause(_name(request)))
+
+
+async def _resume(request: web.Request) -> web.Response:
+    return _answer(await _of(request).resume(_name(request)))
+
+
+async def _disable(request: web.Request) -> web.Response:
+    body = await _read(request, DisableBody)
+    return _answer(await _of(request).disable(_name(request), body.reason))
+
+
+async def _rotate(request: web.Request) -> web.Response:
+    body = await _read(request, RotateBody)
+    changed = await _of(request).rotate_secret(
+        _name(request), secret=body.secret, overlap=body.overlap
+    )
+    return _answer(changed)
+
+
+async def _replay(request: web.Request) -> web.Response:
+    body = await _read(request, ReplayBody)
+    job = await _of(request).replay(_name(request), body.wanted(time.time_ns()))
+    return _answer({"name": _name(request), "replay": job}, status=202)
+
+
+async def _failures(request: web.Request) -> web.Response:
+    after, limit = _number(request, "after", 0), _number(request, "limit", PAGE)
+    limit = min(max(1, limit), MOST_PAGE)
+    found = await _of(request).failures(_name(request), after=after, limit=limit)
+    return _answer({"name": _name(request), "failures": found, "more": len(found) == limit})
+
+
+# ---------------------------------------------------------------------- what they share
+
+
+def _of(request: web.Request) -> Subscriptions:
+    return request.app[SUBSCRIPTIONS]
+
+
+def _name(request: web.Request) -> str:
+    return request.match_info["name"]
+
+
+def _number(request: web.Request, key: str, default: int) -> int:
+    text = request.query.get(key, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{key}: not a number: {text!r}")
+    return int(text)
+
+
+async def _read(request: web.Request, model: type[Model]) -> Model:
+    data = await request.read()
+    try:
+        return model.model_validate_json(data or b"{}")
+    except ValidationError as error:
+        told = []
+        for problem in error.errors(include_url=False):
+            key = ".".join(str(part) for part in problem["loc"]) or "body"
+            told.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}")
+        raise ConfigError("\n".join(told)) from error
+
+
+def _answer(facts: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(facts, status=status)
+
+
+def _errors(log: Any) -> Any:
+    """Return the middleware that turns every error into JSON."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            hint = f"this daemon is kevmond {__version__}; is the caller of another version?"
+            text = f"{request.method} {request.path}: {error.reason}"
+            return _answer({"error": text, "hint": hint}, status=error.status)
+        except UnknownWebhookError as error:
+            return _answer({"error": str(error), "hint": error.hint}, status=404)
+        except ConflictError as error:
+            return _answer({"error": str(error), "hint": error.hint}, status=409)
+        except KevmondError as error:
+            return _answer({"error": str(error), "hint": ""}, status=422)
+        except Exception as error:  # noqa: BLE001 - told to the caller, and in the log
+            text = f"{type(error).__name__}: {error}"
+            log.error("a request to the API failed", path=request.path, error=text)  # noqa: TRY400 - one line
+            return _answer({"error": text, "hint": "a bug: please report it"}, status=500)
+
+    return middleware
