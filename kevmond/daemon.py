@@ -156,12 +156,12 @@ class Daemon:
         self._stop("end of events")
 
     async def _shut_down(self, reason: str) -> None:
-        await self._api.aclose()
-        await self._webhooks.aclose()
         now = asyncio.get_running_loop().time
         end = now() + self._loaded.settings.daemon.drain_deadline
+        await self._api.aclose()
+        await self._webhooks.aclose()
         if self._reloads:  # what is being changed is finished, if it can be
-            await asyncio.wait(self._reloads, timeout=min(GRACE, end - now()))
+            await asyncio.wait(self._reloads, timeout=max(0.0, min(GRACE, end - now())))
         background = [task for task in (self._story, self._ending, *self._reloads) if task]
         for task in background:
             task.cancel()

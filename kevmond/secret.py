@@ -11,6 +11,8 @@ from pydantic_core import core_schema
 from kevmond.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
@@ -57,15 +59,17 @@ class Secret:
         return hash(self.reference)
 
     @classmethod
+    def _read(cls, given: object) -> Secret:
+        if isinstance(given, cls):
+            return given
+        return cls(given if isinstance(given, str) else "")
+
+    @classmethod
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        from_text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
-        return core_schema.json_or_python_schema(
-            json_schema=from_text,
-            python_schema=core_schema.union_schema(
-                [core_schema.is_instance_schema(cls), from_text], mode="left_to_right"
-            ),
+        return core_schema.no_info_plain_validator_function(
+            cls._read,
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda secret: secret.reference
             ),
@@ -80,3 +84,14 @@ class Secret:
             "pattern": "^(env|file):",
             "description": "env:NAME or file:/path",
         }
+
+
+SENSITIVE = frozenset({"secret", "secrets", "headers", "proxy", "environment", "url"})
+"""Keys whose values are never shown when they are wrong: somebody wrote the secret itself there."""
+
+
+def shown(key: Iterable[object], given: object) -> str:
+    """Return the words " (it is ...)" for an error about a value, or none where it may be secret."""
+    if isinstance(given, (dict, list, tuple)) or not SENSITIVE.isdisjoint(map(str, key)):
+        return ""
+    return f" (it is {given!r})"

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from kevmond.errors import ConfigError
-from kevmond.secret import Secret
+from kevmond.secret import Secret, shown
 
 
 class Model(BaseModel):
@@ -61,3 +61,19 @@ def test_empty_secret_is_refused(tmp_path):
 def test_json_schema_says_how_to_write_it():
     """Editors learn that a reference is wanted."""
     assert Model.model_json_schema()["properties"]["token"]["pattern"] == "^(env|file):"
+
+
+@pytest.mark.parametrize("key", [("sinks", "hook", "secret"), ("secret", 0), ("headers", "x")])
+def test_what_may_be_a_secret_is_never_shown(key):
+    """An error about a value tells it, but for keys where somebody may have written a secret."""
+    assert shown(key, "whsec_VERYSECRET") == ""
+    assert shown(("sinks", "hook", "timeout"), -1) == " (it is -1)"
+
+
+def test_a_secret_written_out_is_refused_once_and_not_repeated():
+    """The error says how it is written, and nothing of what was written."""
+    with pytest.raises(ValidationError) as caught:
+        Model(token="whsec_VERYSECRET")
+    (problem,) = caught.value.errors()
+    assert "by reference" in problem["msg"]
+    assert problem["loc"] == ("token",)

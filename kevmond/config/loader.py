@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from kevmond.config.settings import DEFAULT_SINKS, Settings
 from kevmond.errors import ConfigError, KevmondError
 from kevmond.paths import config_search_path, default_state_dir
-from kevmond.secret import Secret
+from kevmond.secret import Secret, shown
 from kevmond.sinks import registry
 
 if TYPE_CHECKING:
@@ -188,9 +188,7 @@ def _explain(
             yield f"{key}: unknown key; {hint}"
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            given = problem["input"]
-            shown = "" if isinstance(given, (dict, list)) else f" (it is {given!r})"
-            yield f"{key}: {message}{shown}"
+            yield f"{key}: {message}{shown(location, problem['input'])}"
 
 
 def _known_keys(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:

@@ -28,6 +28,8 @@ class Next:
 
     wait: float | None = None
     """Seconds before another attempt; None: go on at once."""
+    firm: bool = False
+    """Whether the receiver asked for that wait."""
     disable: str | None = None
     """Why the sink is to be disabled; None: it is not."""
     room: bool = False
@@ -118,7 +120,7 @@ class Delivery:
             self._give_up(cursor, len(batch), why)
             return Next(settle=True)
         self.note()
-        return Next(wait=self._outage.wait(error.after))
+        return Next(wait=self._outage.wait(error.after), firm=error.after is not None)
 
     async def settled(self) -> None:
         """Wait until what was buried lasts, as long as the disk does not refuse."""

@@ -22,7 +22,8 @@ class Hand:
         """What is offered; a batch that was refused is offered again as it is."""
         self.held_to = 0
         """Last position that the sink itself said it holds."""
-        self._size = settings.batch_size
+        self.size = settings.batch_size
+        """Most records that are offered at once."""
         self._filter = EventFilter(settings.filter) if settings.filter else None
         self._counters = counters
         self._upto = 0
@@ -30,7 +31,7 @@ class Hand:
     @property
     def room(self) -> int:
         """How many more records it takes."""
-        return self._size - len(self.batch)
+        return self.size - len(self.batch)
 
     @property
     def head(self) -> int:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kevmond.events.event import Record
     from kevmond.sinks.hand import Hand
     from kevmond.sinks.health import Health
     from kevmond.sinks.journal import CursorLike
     from kevmond.sinks.waiting import Waiting
+
+
+_AHEAD: Final = 32
+"""Records read at once for a sink that takes one at a time; what it has not taken is read again."""
 
 
 class Intake:
@@ -36,6 +42,8 @@ class Intake:
         self._linger = linger
         self._monotonic = monotonic
         self._scope: asyncio.Timeout | None = None
+        self._ahead: deque[Record] = deque()
+        """Read already, for a sink that takes one record at a time."""
 
     @property
     def reading(self) -> bool:
@@ -57,15 +65,23 @@ class Intake:
             await self._gather(cursor, hurried, self._monotonic() + self._linger)
 
     async def _read(self, cursor: CursorLike) -> None:
+        if self._ahead:
+            self._hand.accept([self._ahead.popleft()])
+            return
+        room = self._hand.room
+        single = self._hand.size == 1
         try:
             async with asyncio.timeout(None) as self._scope:
-                records = await cursor.read(self._hand.room)
+                records = await cursor.read(_AHEAD if single else room)
         except TimeoutError:
             return  # interrupted
         finally:
             self._scope = None
         if cursor.missed != self._health.counters.missed:
             self._health.missed(cursor.missed)
+        if single:
+            self._ahead.extend(records[1:])
+            records = records[:1]
         self._hand.accept(records)
 
     async def _gather(self, cursor: CursorLike, hurried: Callable[[], bool], until: float) -> None:

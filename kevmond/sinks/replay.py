@@ -270,9 +270,10 @@ class Replay:
             except GoneError:
                 raise
             except PermanentError as error:
-                self.refused += len(items)
+                count = len(items) if error.count is None else max(1, error.count)
+                self.refused += len(items[:count])
                 self.error = self._refusal = str(error)
-                return
+                items = items[count:]
             except RetryableError as error:
                 failures += 1
                 if failures >= ATTEMPTS:

@@ -194,7 +194,8 @@ class SinkRunner:
         else:
             self._outage.pass_over()
             self._outage.try_soon()
-        self._delivery.note()
+        if self._opened or self._resting is State.DISABLED:
+            self._delivery.note()  # else what an earlier run knew is not loaded yet, and stays
         self._resting = None
         self.health.resumed()
         self._resumed.set()
@@ -294,6 +295,7 @@ class SinkRunner:
         while True:
             await self._rested()
             self._waiting.trying()
+            self._waiting.calm()
             try:
                 held = await self._caller.call(self._sink.open)
             except GoneError as error:
@@ -346,14 +348,14 @@ class SinkRunner:
         if following.disable is not None:
             self.disable(following.disable)
         elif following.wait is not None:
-            await self._wait(following.wait)
+            await self._wait(following.wait, firm=following.firm)
 
-    async def _wait(self, seconds: float) -> None:
+    async def _wait(self, seconds: float, *, firm: bool = False) -> None:
         if self.paused:
             return
         if self._target is not None and seconds >= self._drain_by - self._monotonic():
             raise _Over
-        if await self._waiting.sleep(seconds):
+        if await self._waiting.sleep(seconds, firm=firm):
             self._outage.try_soon()
 
     async def _rested(self) -> None:

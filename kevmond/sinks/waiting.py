@@ -38,10 +38,12 @@ class Waiting:
         self._wall_ns = wall_ns
         self._woken = asyncio.Event()
         self._nudged = False
+        self._roused = False
         self._heeded = -NUDGES_APART
 
     def wake(self) -> None:
         """End the wait, if there is one."""
+        self._roused = True
         self._woken.set()
 
     def nudge(self) -> None:
@@ -54,29 +56,34 @@ class Waiting:
         self._nudged = False
 
     async def until_woken(self) -> None:
-        """Wait for `wake` or `nudge`, however long."""
-        self._woken.clear()
+        """Wait for `wake` or `nudge` since `calm`, however long."""
         await self._woken.wait()
 
-    async def sleep(self, seconds: float) -> bool:
-        """Wait, unless woken; return whether a nudge ended it."""
-        until = self._monotonic() + seconds
+    async def sleep(self, seconds: float, *, firm: bool = False) -> bool:
+        """Wait, unless woken; return whether a nudge ended it.
+
+        A `firm` wait is one that the receiver asked for: no nudge shortens it.
+        """
+        left, until = seconds, self._monotonic() + seconds
+        soon = False  # whether a nudge has cut the wait to what keeps two of them apart
+        self._roused = False
         try:
-            left = seconds
-            while True:
+            while left > 0:
                 self.until_ns = self._wall_ns() + int(left * 1e9)
                 self._woken.clear()
                 if not self._nudged:
                     await self._pause(left, self._woken)
-                    if not self._nudged:
+                    if self._roused:
                         return False
+                    if not self._nudged:
+                        break
                 self._nudged = False
-                now = self._monotonic()
-                if now >= self._heeded + NUDGES_APART:
-                    self._heeded = now
-                    return True
-                until = min(until, self._heeded + NUDGES_APART)
-                left = max(0.0, until - now)
+                if not firm:
+                    until, soon = min(until, self._heeded + NUDGES_APART), True
+                left = until - self._monotonic()
+            if soon:
+                self._heeded = self._monotonic()
+            return soon
         finally:
             self.until_ns = None
 

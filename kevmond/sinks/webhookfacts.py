@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from kevmond.errors import ConfigError
 from kevmond.events.event import timestamp
+from kevmond.secret import shown
 from kevmond.sinks import registry
 from kevmond.sinks.health import State
 
@@ -124,9 +125,7 @@ def _problems(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
         elif not key:
             yield message
         else:
-            given = problem["input"]
-            shown = "" if isinstance(given, (dict, list, tuple)) else f" (it is {given!r})"
-            yield f"{key}: {message}{shown}"
+            yield f"{key}: {message}{shown(problem['loc'], problem['input'])}"
 
 
 def _time(wall_ns: int | None) -> str | None:

@@ -125,13 +125,13 @@ class JournalMachine(RuleBasedStateMachine):
         if name in self.consumers:
             return
         newest = self.journal.next_seq - 1
+        oldest = min(self.journal._view.oldest() - 1, newest)
         cursor = self.run(lambda: self.make_cursor(name, start))
         if name not in self.positions:
             self.excused[name] = self.run(lambda: self.gone_behind(cursor.position))
         if name in self.positions:
             assert cursor.position == self.positions[name]
         elif start != "oldest":
-            oldest = min(self.journal._view.oldest() - 1, newest)
             expected = newest if start == "newest" else max(min(5, newest), oldest)
             assert cursor.position == expected
         self.positions[name] = cursor.position
