@@ -91,7 +91,7 @@ SENSITIVE = frozenset({"secret", "secrets", "headers", "proxy", "environment", "
 
 
 def shown(key: Iterable[object], given: object) -> str:
-    """Return the words " (it is ...)" for an error about a value, or none where it may be secret."""
+    """Return " (it is ...)" for an error about a value, or nothing where it may be secret."""
     if isinstance(given, (dict, list, tuple)) or not SENSITIVE.isdisjoint(map(str, key)):
         return ""
     return f" (it is {given!r})"
