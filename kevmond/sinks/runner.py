@@ -103,6 +103,7 @@ class SinkRunner:
         self._resumed = asyncio.Event()
         self._cursor: CursorLike | None = None
         self._task: asyncio.Task[None] | None = None
+        self._reopen_due = False
         self._opened = False
         self._target: int | None = None
         self._drain_by = 0.0
@@ -225,15 +226,23 @@ class SinkRunner:
         """Let the sink reopen what it holds (SIGHUP) and end a wait between attempts.
 
         Returns what went wrong, None if nothing did.  The sink's next write tries again anyway.
+        One that is at work is not waited for: it reopens before its next write.
         """
         error = None
-        if self._opened:
-            try:
-                await self._caller.call(self._sink.reopen)
-            except KevmondError as caught:
-                error = text_of(caught)
+        if self._opened and self._caller.busy:
+            self._reopen_due = True
+        elif self._opened:
+            error = await self._reopen_now()
         self._waiting.wake()
         return error
+
+    async def _reopen_now(self) -> str | None:
+        self._reopen_due = False
+        try:
+            await self._caller.call(self._sink.reopen)
+        except KevmondError as error:
+            return text_of(error)
+        return None
 
     async def drain(self, deadline: float) -> None:
         """Deliver what the journal has been given up to now, then close the sink.
@@ -276,6 +285,8 @@ class SinkRunner:
                 await self._rested()
                 if self._target is not None and cursor.position >= self._target:
                     break
+                if self._reopen_due and (failed := await self._reopen_now()) is not None:
+                    self.health.refused(failed)
                 if self._hand.batch:
                     self._waiting.trying()
                     following = await self._delivery.offer(cursor)
