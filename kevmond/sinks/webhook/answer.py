@@ -8,6 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from kevmond.errors import GoneError, PermanentError, RetryableError, SinkError
 
@@ -56,14 +57,15 @@ def judge(answer: Answer, where: str, count: int, now: float) -> None:
     if answer.taken:
         return
     error = _meaning(answer, f"{where} answered {answer.outcome}", count, now)
-    error.excerpt = printable(answer.body, EXCERPT) or None
+    if not _redirects(answer.status):  # its body says again where to
+        error.excerpt = printable(answer.body, EXCERPT) or None
     raise error
 
 
 def _meaning(answer: Answer, text: str, count: int, now: float) -> SinkError:
     status, after = answer.status, retry_after(answer.headers, now)
-    if 300 <= status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
-        to = printable(answer.headers.get("location", ""), SHORT)
+    if _redirects(status):
+        to = _origin(answer.headers.get("location", ""))
         text += f" (to {to})" if to else ""
         return RetryableError(
             f"{text}; redirects are not followed: set url to where it shall go", after
@@ -75,6 +77,22 @@ def _meaning(answer: Answer, text: str, count: int, now: float) -> SinkError:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and count == 1:
         return PermanentError(text, count=1)
     return RetryableError(text, after)
+
+
+def _redirects(status: int) -> bool:
+    return 300 <= status < 400  # noqa: PLR2004 - RFC 9110, section 15.4
+
+
+def _origin(location: str) -> str:
+    """Return what may be shown of a URL: path and query may be the secret, as in our own."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return ""
+    if not parts.netloc:
+        return "another path there" if location else ""
+    host = parts.netloc.rpartition("@")[2]
+    return printable(f"{parts.scheme}://{host}" if parts.scheme else host, SHORT)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

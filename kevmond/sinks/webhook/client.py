@@ -1,6 +1,7 @@
 """The requests of a webhook, on aiohttp: connecting, posting, and asking first (the handshake).
 
-It and `failures` alone import aiohttp; they are imported when a sink opens, in that sink's thread.
+It, `resolver` and `failures` alone import aiohttp; they are imported when a sink opens, in that
+sink's thread.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from kevmond import __version__
@@ -20,6 +20,7 @@ from kevmond.faultpoints import fault
 from kevmond.sinks.webhook.answer import Answer
 from kevmond.sinks.webhook.failures import failure
 from kevmond.sinks.webhook.handshake import allowed_rate
+from kevmond.sinks.webhook.resolver import Resolver
 from kevmond.sinks.webhook.target import Gate
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kevmond.sinks.webhook.body import Body
     from kevmond.sinks.webhook.credentials import Credentials
     from kevmond.sinks.webhook.settings import WebhookSettings
+    from kevmond.worker import Worker
 
 ANSWER_BYTES: Final = 4096
 """How much of an answer's body is read."""
@@ -47,14 +49,15 @@ class Client:
         self,
         settings: WebhookSettings,
         credentials: Credentials,
+        names: Worker,
         *,
         resolver: AbstractResolver | None = None,
         gate: Gate | None = None,
     ) -> None:
         """Make it on the event loop; no connection is made yet.
 
-        The system resolves names (so that mDNS, hosts and split DNS work) unless a `resolver` is
-        given.  With a proxy, connections go to the proxy, wherever that is, and it does the rest.
+        The system resolves names, in `names`, unless a `resolver` is given.  With a proxy,
+        connections go to the proxy, wherever that is, and it does the rest.
         """
         self.where = settings.where
         self._url = URL(settings.url)
@@ -62,11 +65,12 @@ class Client:
         self._signer = credentials.signer
         through_proxy = self._proxy is not None
         self._gate = gate or Gate(allow_private=settings.allow_private or through_proxy)
+        self._resolver = resolver or Resolver(names)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=credentials.tls,
                 limit=2,
-                resolver=resolver or ThreadedResolver(),
+                resolver=self._resolver,
                 socket_factory=self._gate,
             ),
             headers={"User-Agent": AGENT, "Accept-Encoding": "identity", **credentials.headers},
@@ -150,7 +154,8 @@ class Client:
             return Answer(response.status, response.headers, body, time.monotonic() - begun)
 
     def _failure(self, error: Exception) -> RetryableError:
-        return failure(error, self.where, self._gate.refused)
+        pending = self._resolver.pending if isinstance(self._resolver, Resolver) else None
+        return failure(error, self.where, self._gate.refused, pending)
 
 
 async def _excerpt(content: aiohttp.StreamReader) -> bytes:

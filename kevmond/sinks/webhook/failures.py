@@ -25,19 +25,29 @@ _PLAIN: Final[tuple[tuple[type[Exception], str], ...]] = (
 )
 
 
-def failure(error: Exception, where: str, refused: str | None) -> RetryableError:
+def failure(
+    error: Exception, where: str, refused: str | None, pending: str | None = None
+) -> RetryableError:
     """Return what a request without an answer means.
 
-    `where` names the receiver; `refused` is the address, with the reason, that the gate refused.
+    `where` names the receiver; `refused` is the address, with the reason, that the gate refused;
+    `pending` the name whose look-up goes on.
     """
     if isinstance(error, aiohttp.ClientConnectorError):
         return _no_connection(error, where, refused)
+    if pending is not None and isinstance(error, TimeoutError):
+        return _tried(f"{where}: the look-up of {pending} hangs (connect_timeout, timeout)")
     for kind, text in _PLAIN:
         if isinstance(error, kind):
             return RetryableError(f"{where}: {text}")
     if isinstance(error, OSError) and target.without_route(error.errno):
-        return UnreachableError(f"{where}: the network went away ({_symbol(error.errno)})")
+        return _tried(f"{where}: the way to it went away ({_symbol(error.errno)})")
     return RetryableError(f"{where}: {_broken(error)}")
+
+
+def _tried(text: str) -> RetryableError:
+    """Return a failure that the network may be to blame for: if there is none, it was none."""
+    return RetryableError(text) if target.online() else UnreachableError(f"{text}; no network")
 
 
 def _broken(error: Exception) -> str:
@@ -57,9 +67,7 @@ def _no_connection(
 ) -> RetryableError:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         why = f"its name is not resolved: {error.os_error.strerror or error.os_error}"
-        if target.online():
-            return RetryableError(f"{where}: {why}")
-        return UnreachableError(f"{where}: no network ({why})")
+        return _tried(f"{where}: {why}")
     if isinstance(error, aiohttp.ClientSSLError):
         return RetryableError(f"{where}: {_tls(error)}")
     if isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -86,7 +94,7 @@ def _socket(cause: OSError, where: str, refused: str | None) -> RetryableError:
     if refused is not None:
         told += f"; not tried: {refused}"
     if numbers and all(target.without_route(one) for one in numbers):
-        return UnreachableError(f"{where}: no route ({told})")
+        return _tried(f"{where}: no route ({told})")
     return RetryableError(f"{where}: no connection: {told}")
 
 

@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from kevmond.paths import StatePath
 from kevmond.secret import Secret
 from kevmond.sinks.base import DeliveryPolicy, SinkSettings
-from kevmond.sinks.webhook.target import is_address, refusal
+from kevmond.sinks.webhook.hostname import look_up_form
+from kevmond.sinks.webhook.target import refusal
 from kevmond.units import Duration, Size
 
 SCHEDULE: Final = (5, 30, 120, 600, 1800, 3600, 7200, 18000, 36000, 36000, 36000)
@@ -23,8 +24,6 @@ DAY: Final = 86400.0
 PACE: Final = 60.0
 """Longest wait, in seconds, that the rate a receiver allows (requests a minute) can ask for."""
 
-_NUMERIC: Final = re.compile(r"(^|\.)(\d+|0[xX][0-9a-fA-F]*)\.?$")
-"""A last label that makes some systems read a host as an address, however it is spelled."""
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t -~]*")
 _OURS: Final = frozenset(
@@ -86,6 +85,9 @@ class WebhookSettings(SinkSettings):
     write_timeout: Duration = Field(default=120.0, gt=0)
     """How long one batch may take with everything that goes with it: the validation handshake, the
     wait for the rate that the receiver allows, and halving a body that it finds too large."""
+    drain_deadline: Duration | None = Field(default=2.0, ge=0)
+    """How long a stopping daemon lets it finish, where that is less than `daemon.drain_deadline`;
+    what is left waits in the journal."""
     allow_http: bool = False
     """Whether the URL may be http, which anybody on the way can read."""
     allow_private: bool = False
@@ -129,12 +131,11 @@ class WebhookSettings(SinkSettings):
 
     @model_validator(mode="after")
     def _url_can_be_used(self) -> WebhookSettings:
-        parts = _split(self.url, "url")
+        parts, host = _split(self.url, "url")
         if parts.scheme == "http" and not self.allow_http:
             raise ValueError("url: it is http; use https, or set allow_http = true")
         if parts.fragment:
             raise ValueError("url: a fragment (#) is never sent; leave it away")
-        host = (parts.hostname or "").rstrip(".")
         if not self.allow_private:
             local = host == "localhost" or host.endswith(".localhost")
             why = "this machine" if local else refusal(host)
@@ -176,7 +177,8 @@ class WebhookSettings(SinkSettings):
         return self
 
 
-def _split(url: str, key: str) -> SplitResult:
+def _split(url: str, key: str) -> tuple[SplitResult, str]:
+    """Return the parts of a URL, and its host as it is looked up; ValueError says what is wrong."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -186,8 +188,6 @@ def _split(url: str, key: str) -> SplitResult:
         raise ValueError(f"{key}: not a URL of the form https://host/path")
     if not url.isprintable() or " " in url:
         raise ValueError(f"{key}: it has a space or a control character in it")
-    if _NUMERIC.search(parts.hostname) and not is_address(parts.hostname):
-        raise ValueError(f"{key}: {parts.hostname} is neither a name nor a whole IPv4 address")
     if "@" in parts.netloc:
         raise ValueError(
             f"{key}: no name and password here; "
@@ -197,4 +197,7 @@ def _split(url: str, key: str) -> SplitResult:
                 else "use headers.Authorization"
             )
         )
-    return parts
+    try:
+        return parts, look_up_form(parts.hostname, bracketed="[" in parts.netloc)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error

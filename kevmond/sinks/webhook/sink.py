@@ -41,6 +41,8 @@ class WebhookSink:
         self._settings = settings
         self._resolver = resolver
         self._worker = Worker(f"sink-{name}")
+        self._names = Worker(f"names-{name}")
+        """Looks names up; kept by every client, so that one that hangs is the only one."""
         self._client: Client | None = None
         self._limit = settings.batch_bytes
         self._pace: Pace | None = None
@@ -77,11 +79,12 @@ class WebhookSink:
         """Close the connection."""
         client, self._client = self._client, None
         self._worker.stop()
+        self._names.stop()
         if client is not None:
             await client.aclose()
 
     async def _renew(self) -> None:
-        client = await connect(self._settings, self._worker, self._resolver)
+        client = await connect(self._settings, self._worker, self._names, self._resolver)
         before, self._client = self._client, client
         self._limit = self._settings.batch_bytes
         self._pace = None
@@ -104,11 +107,14 @@ class WebhookSink:
 
 
 async def connect(
-    settings: WebhookSettings, worker: Worker, resolver: AbstractResolver | None = None
+    settings: WebhookSettings,
+    worker: Worker,
+    names: Worker,
+    resolver: AbstractResolver | None = None,
 ) -> Client:
     """Return a client with what it needs read; PermanentError where that is missing or wrong."""
     make, credentials = await worker.run(_load, settings)
-    client: Client = make(settings, credentials, resolver=resolver)
+    client: Client = make(settings, credentials, names, resolver=resolver)
     return client
 
 
@@ -118,9 +124,9 @@ async def probe(settings: WebhookSettings, record: Record) -> Answer:
     Raises RetryableError if there is none, UnreachableError if nothing could be tried, and
     PermanentError where a secret or certificate is missing or wrong.
     """
-    worker = Worker("webhook-probe")
+    worker, names = Worker("webhook-probe"), Worker("webhook-probe-names")
     try:
-        client = await connect(settings, worker)
+        client = await connect(settings, worker, names)
         try:
             if settings.handshake:
                 await client.handshake(record.event.host)
@@ -129,6 +135,7 @@ async def probe(settings: WebhookSettings, record: Record) -> Answer:
             await client.aclose()
     finally:
         worker.stop()
+        names.stop()
 
 
 def _load(settings: WebhookSettings) -> tuple[type[Client], Any]:

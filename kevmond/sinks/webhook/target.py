@@ -14,11 +14,20 @@ from typing import Any, Final
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_NAT64: Final = (
-    ipaddress.IPv6Network("64:ff9b::/96"),  # RFC 6052
-    ipaddress.IPv6Network("64:ff9b:1::/48"),  # RFC 8215
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""RFC 6052."""
+_LOCAL: Final = (
+    ipaddress.IPv6Network("fc00::/7"),  # RFC 4193
+    ipaddress.IPv6Network("fec0::/10"),  # RFC 3879
+    ipaddress.IPv6Network("64:ff9b:1::/48"),  # RFC 8215: where the IPv4 address is, nobody can tell
 )
-_SITE_LOCAL: Final = ipaddress.IPv6Network("fec0::/10")
+_PUBLIC: Final = ipaddress.IPv6Network("2000::/3")
+"""All that is given out (RFC 4291).  What embeds IPv4 otherwise, and SIIT's, lies outside."""
+_SPECIAL: Final = (  # of that, not for hosts (IANA IPv6 Special-Purpose Address Registry)
+    ipaddress.IPv6Network("2001::/23"),  # RFC 2928, with Teredo
+    ipaddress.IPv6Network("2001:db8::/32"),  # RFC 3849
+    ipaddress.IPv6Network("3fff::/20"),  # RFC 9637
+)
 
 _ROUTELESS: Final = frozenset(
     number
@@ -57,15 +66,26 @@ def _kind(address: _Address) -> str | None:
         inner = _embedded(address)
         if inner is not None:
             return _kind(inner)
-        if address in _SITE_LOCAL:
-            return "a private address"
     if address.is_unspecified or address.is_loopback:
         return "this machine"
     if address.is_link_local:
         return "a link-local address"
     if address.is_multicast:
         return "a multicast address"
+    if isinstance(address, ipaddress.IPv6Address):
+        return _range(address)
     return None if address.is_global else "a private address"
+
+
+def _range(address: ipaddress.IPv6Address) -> str | None:
+    if _within(address, _LOCAL):
+        return "a private address"
+    given_out = address in _PUBLIC and not _within(address, _SPECIAL)
+    return None if given_out else "no public address"
+
+
+def _within(address: ipaddress.IPv6Address, networks: tuple[ipaddress.IPv6Network, ...]) -> bool:
+    return any(address in network for network in networks)
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
@@ -74,7 +94,7 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 
@@ -107,7 +127,7 @@ class Gate:
 
 
 def without_route(number: int | None) -> bool:
-    """Whether an errno says that there was no way to the receiver, so that nothing was tried."""
+    """Whether an errno says that there was no way: to the receiver, or, if not online, at all."""
     return number in _ROUTELESS
 
 

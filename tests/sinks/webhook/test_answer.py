@@ -64,6 +64,27 @@ def test_every_answer_means_something(status, count, body):
     assert str(status) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("location", "says"),
+    [
+        ("https://hooks.example/T0/SECRET?tok=SECRET", "(to https://hooks.example); redirects"),
+        ("https://u:SECRET@hooks.example:8443/", "(to https://hooks.example:8443); redirects"),
+        ("//hooks.example/SECRET", "(to hooks.example); redirects"),
+        ("/T0/SECRET", "(to another path there); redirects"),
+        ("https://[SECRET/", "301 Moved Permanently; redirects"),
+        ("", "301 Moved Permanently; redirects"),
+    ],
+)
+def test_redirect_does_not_tell_the_path(location, says):
+    """Where a redirect goes is told without path, query and password, in words and story."""
+    body = f'<a href="{location}">here</a>'.encode()
+    answer = Answer(301, CIMultiDict({"Location": location}), body, 0.1)
+    with pytest.raises(RetryableError) as caught:
+        judge(answer, "https://h", 1, NOW)
+    assert says in str(caught.value)
+    assert "SECRET" not in f"{caught.value} {caught.value.excerpt}"
+
+
 @given(st.one_of(st.binary(max_size=400), st.text(max_size=400)), st.integers(4, 60))
 def test_what_is_shown_is_short_and_harmless(said, most):
     """Nothing that a receiver says moves a cursor or fills a screen."""

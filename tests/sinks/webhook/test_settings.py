@@ -69,6 +69,19 @@ def test_messages_do_not_show_the_path():
         ({"url": "https://10.1.2.3/"}, "10.1.2.3 is a private address; set allow_private = true"),
         ({"url": "https://[fe80::1]/"}, "fe80::1 is a link-local address"),
         ({"url": "https://[::ffff:192.168.1.1]/"}, "is a private address"),
+        ({"url": "https://[::7f00:1]/"}, "::7f00:1 is no public address"),
+        ({"url": "https://ⓛocalhost/"}, "localhost is this machine"),
+        ({"url": "https://a..b/"}, "url: a..b is no name of a host: nothing stands between two"),
+        ({"url": "https://.example/"}, "nothing stands between two dots"),
+        ({"url": "https://a.b../"}, "nothing stands between two dots"),
+        ({"url": f"https://{'a' * 64}.example/"}, "a part has 64 characters, and 63 are the most"),
+        ({"url": f"https://{'a.' * 127}example/"}, "the host has 261 characters, and 253 are"),
+        ({"url": "https://xn--a.example/"}, "xn--a.example is no internationalized name of a host"),
+        ({"url": f"https://{'ü' * 64}.example/"}, "is no internationalized name of a host"),
+        ({"url": "https://[v1.x]/"}, "url: [v1.x] is no IPv6 address"),
+        ({"url": "https://a!b.example/"}, "a!b.example is no name of a host: '!' is in it"),
+        ({"url": "https://h%41.example/"}, "'%' is in it"),
+        ({"proxy": "http://a..b:3128/"}, "proxy: a..b is no name of a host"),
         ({"secret": "whsec_abcdef"}, "a secret is given by reference"),
         ({"secret": ["env:A", "env:B", "env:C"]}, "at most 2 items"),
         ({"headers": {"Webhook-Id": "x"}}, "Webhook-Id is kevmond's own to set"),
@@ -92,6 +105,31 @@ def test_what_cannot_work_is_refused(given, says):
     with pytest.raises(ValidationError) as caught:
         WebhookSettings(**{"url": URL, **given})
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "h_x.example",
+        "localhost4",
+        "hooks.example.",
+        f"{'a' * 63}.example",
+        "münchen.example",
+        "xn--mnchen-3ya.example",
+        "xn--ls8h.example",
+        "8.8.8.8",
+        "[2606:4700::1111]",
+    ],
+)
+def test_every_host_that_can_be_looked_up_is_taken(host):
+    """Names are not judged by more than what makes a look-up impossible."""
+    assert WebhookSettings(url=f"https://{host}:8443/in").where == f"https://{host}:8443"
+
+
+def test_stop_does_not_wait_long_for_a_receiver():
+    """A stopping daemon gives a webhook less time than it has itself, unless it is told so."""
+    assert WebhookSettings(url=URL).drain_deadline == 2
+    assert WebhookSettings(url=URL, drain_deadline="4s").drain_deadline == 4
 
 
 def test_private_and_http_where_allowed():

@@ -35,7 +35,18 @@ from kevmond.sinks.webhook.target import AddressRefused, Gate, refusal, without_
         ("::ffff:10.0.0.1", "a private address"),
         ("64:ff9b::a00:1", "a private address"),
         ("64:ff9b:1::a00:1", "a private address"),
+        ("64:ff9b:1:a00:0:100:808:808", "a private address"),
         ("2002:7f00:1::1", "this machine"),
+        ("::127.0.0.1", "no public address"),
+        ("::8.8.8.8", "no public address"),
+        ("::ffff:0:7f00:1", "no public address"),
+        ("::ffff:0:808:808", "no public address"),
+        ("2001:0:7f00:1::", "no public address"),
+        ("2001:db8::1", "no public address"),
+        ("3fff::1", "no public address"),
+        ("5f00::1", "no public address"),
+        ("4000::1", "no public address"),
+        ("100::1", "no public address"),
     ],
 )
 def test_address_that_is_not_public(address, kind):
@@ -74,7 +85,7 @@ def test_gate_makes_a_socket_for_others(address, allow):
 
 
 def test_errors_that_mean_no_route():
-    """No network, no route and no address of our own mean that nothing was tried."""
+    """No network, no route and no address of our own mean that there was no way."""
     routeless = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL]
     assert all(without_route(number) for number in routeless)
     assert not any(map(without_route, [errno.ECONNREFUSED, errno.ETIMEDOUT, 0, None]))
