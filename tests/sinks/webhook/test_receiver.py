@@ -70,6 +70,12 @@ def test_receiver_is_short():
     assert len([line for line in program().splitlines() if line.strip()]) == 15
 
 
+def test_the_first_page_shows_the_same_receiver():
+    """README.md has the very code that is tested here."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    assert f"```python\n{program()}```" in readme
+
+
 def test_page_has_the_schedule_that_is():
     """The waits on the page are those of the code."""
     waits = "5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 5 h, and then every 10 h"
