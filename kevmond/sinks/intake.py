@@ -67,6 +67,7 @@ class Intake:
     async def _read(self, cursor: CursorLike) -> None:
         if self._ahead:
             self._hand.accept([self._ahead.popleft()])
+            self._get_ready()
             return
         room = self._hand.room
         single = self._hand.size == 1
@@ -83,6 +84,12 @@ class Intake:
             self._ahead.extend(records[1:])
             records = records[:1]
         self._hand.accept(records)
+        self._get_ready()
+
+    def _get_ready(self) -> None:
+        """Have the next record encoded while the sink waits for its receiver."""
+        if self._ahead:
+            asyncio.get_running_loop().call_soon(_encode, self._ahead[0])
 
     async def _gather(self, cursor: CursorLike, hurried: Callable[[], bool], until: float) -> None:
         loop = asyncio.get_running_loop()
@@ -104,3 +111,8 @@ class Intake:
                 raise outcome
             if not in_time:
                 break
+
+
+def _encode(record: Record) -> None:
+    """Decode a record and encode it; both are kept with it."""
+    _ = record.line
