@@ -115,7 +115,7 @@ class ApiClient:
         if isinstance(error, (ConnectionResetError, BrokenPipeError, http.client.HTTPException)):
             return (
                 f"{self.path}: the daemon closed the connection; it may be stopping, or belong to "
-                "another user (its log says so)"
+                "another user, or has too many callers (its log says so)"
             )
         return f"{self.path}: {error}"
 

@@ -5,6 +5,7 @@ Imports aiohttp, so it is imported by the first caller only (`server`).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,7 +17,7 @@ from kevmond import __version__
 from kevmond.errors import ConfigError, KevmondError
 from kevmond.sinks.replay import Wanted, moment
 from kevmond.sinks.subscriptions import OVERLAP, Subscriptions
-from kevmond.sinks.webhookbook import ConflictError, UnknownWebhookError
+from kevmond.sinks.webhookbook import ConflictError, SubscriptionError, UnknownWebhookError
 from kevmond.units import Duration
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MOST_BYTES: Final = 256 << 10
 PAGE: Final = 100
 """Dead letters in one answer, unless `limit` says another number."""
 MOST_PAGE: Final = 1000
+READ: Final = 10.0
+"""Seconds within which a request has to be there as a whole."""
 
 SUBSCRIPTIONS: Final = web.AppKey("subscriptions", Subscriptions)
 
@@ -85,9 +88,15 @@ class ReplayBody(_Body):
         return Wanted(self.event_id, since, until, self.failed)
 
 
-def make_app(services: Services, log: Any) -> web.Application:
-    """Return the application."""
-    app = web.Application(middlewares=[_errors(log)], client_max_size=MOST_BYTES)
+class _CallerGone(Exception):  # noqa: N818 - nobody is there to be told
+    """The caller hung up in the middle of its request."""
+
+
+def make_app(
+    services: Services, log: Any, *, heard: Callable[[web.Request], None]
+) -> web.Application:
+    """Return the application; `heard` is told of each request whose headers are there."""
+    app = web.Application(middlewares=[_errors(log, heard)], client_max_size=MOST_BYTES)
     app[SUBSCRIPTIONS] = services.subscriptions
     one = "/v1/webhooks/{name}"
     app.add_routes(
@@ -196,7 +205,15 @@ def _number(request: web.Request, key: str, default: int) -> int:
 
 
 async def _read(request: web.Request, model: type[Model]) -> Model:
-    data = await request.read()
+    try:
+        async with asyncio.timeout(READ):
+            data = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except ConnectionError as error:
+        raise _CallerGone from error
+    except web.RequestPayloadError as error:
+        raise ConfigError(f"body: cannot be read: {error}") from error
     try:
         return model.model_validate_json(data or b"{}")
     except ValidationError as error:
@@ -211,23 +228,40 @@ def _answer(facts: dict[str, Any], status: int = 200) -> web.Response:
     return web.json_response(facts, status=status)
 
 
-def _errors(log: Any) -> Any:
+def _hint(error: web.HTTPException) -> str:
+    """Return what to do about a request that HTTP itself refuses."""
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return f"a request's body may have {MOST_BYTES >> 10} KiB"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"this path takes {', '.join(sorted(error.allowed_methods))}"
+    if isinstance(error, web.HTTPRequestTimeout):
+        return f"a request has to be there as a whole within {READ:g} s"
+    return f"this daemon is kevmond {__version__}; is the caller of another version?"
+
+
+def _status(error: KevmondError) -> int:
+    if isinstance(error, UnknownWebhookError):
+        return 404
+    return 409 if isinstance(error, ConflictError) else 422
+
+
+def _errors(log: Any, heard: Callable[[web.Request], None]) -> Any:
     """Return the middleware that turns every error into JSON."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        heard(request)
         try:
             return await handler(request)
         except web.HTTPException as error:
-            hint = f"this daemon is kevmond {__version__}; is the caller of another version?"
             text = f"{request.method} {request.path}: {error.reason}"
-            return _answer({"error": text, "hint": hint}, status=error.status)
-        except UnknownWebhookError as error:
-            return _answer({"error": str(error), "hint": error.hint}, status=404)
-        except ConflictError as error:
-            return _answer({"error": str(error), "hint": error.hint}, status=409)
+            return _answer({"error": text, "hint": _hint(error)}, status=error.status)
+        except _CallerGone:
+            log.debug("a caller of the API hung up", path=request.path)
+            return _answer({"error": "the request is cut off", "hint": ""}, status=400)
         except KevmondError as error:
-            return _answer({"error": str(error), "hint": ""}, status=422)
+            hint = error.hint if isinstance(error, SubscriptionError) else ""
+            return _answer({"error": str(error), "hint": hint}, status=_status(error))
         except Exception as error:  # noqa: BLE001 - told to the caller, and in the log
             text = f"{type(error).__name__}: {error}"
             log.error("a request to the API failed", path=request.path, error=text)  # noqa: TRY400 - one line

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from kevmond.worker import Worker
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from pathlib import Path
 
     from aiohttp import web
@@ -26,6 +28,12 @@ MOST: Final = 32
 """Connections at once; more are closed as soon as they come."""
 FINISH: Final = 1.0
 """Seconds that a request under way has when the server closes."""
+READ: Final = 10.0
+"""Seconds within which a new connection has to bring its first request's headers."""
+KEEP_ALIVE: Final = 5.0
+"""Seconds that a connection stays open for another request."""
+LINGER: Final = 1.0
+"""Seconds for which the rest of a body that nobody wants is still read."""
 PAUSE: Final = 1.0
 """Seconds without accepting after an error such as EMFILE."""
 
@@ -50,6 +58,9 @@ class ApiServer:
         self._handing: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
         self._refused: set[int] = set()
+        self._silent: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+        """Connections that have not asked anything yet, and when they are closed for that."""
+        self._full = False
         self._again: asyncio.TimerHandle | None = None
 
     @property
@@ -67,6 +78,9 @@ class ApiServer:
         listener, self._listener = self._listener, None
         if self._again is not None:
             self._again.cancel()
+        for timer in self._silent.values():
+            timer.cancel()
+        self._silent.clear()
         if listener is not None:
             asyncio.get_running_loop().remove_reader(listener.socket)
             listener.close()
@@ -123,8 +137,12 @@ class ApiServer:
                 )
             connection.close()
         elif self._connections() >= MOST:
+            if not self._full:
+                self._full = True
+                self._log.warning("the API has too many callers; more are turned away", most=MOST)
             connection.close()
         else:
+            self._full = False
             self._waiting.append(connection)
             self._serve()
 
@@ -148,7 +166,7 @@ class ApiServer:
     async def _load(self) -> None:
         worker = Worker("load-api")
         try:
-            runner = await worker.run(_make_runner, self._services, self._log)
+            runner = await worker.run(_make_runner, self._services, self._log, self._heard)
             await runner.setup()
             self._runner = runner
             self._serve()
@@ -164,18 +182,59 @@ class ApiServer:
         assert self._runner is not None
         server = self._runner.server
         assert server is not None
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(server, connection)
+            transport, _ = await loop.connect_accepted_socket(server, connection)
         except OSError:
             connection.close()
+        else:
+            self._silent[transport] = loop.call_later(READ, self._too_late, transport)
+
+    def _heard(self, request: web.Request) -> None:
+        """Let a connection stay that has asked something; HTTP's own time limits hold from then."""
+        timer = self._silent.pop(request.transport, None) if request.transport else None
+        if timer is not None:
+            timer.cancel()
+
+    def _too_late(self, transport: asyncio.Transport) -> None:
+        del self._silent[transport]
+        transport.abort()
 
 
-def _make_runner(services: Services, log: Any) -> web.AppRunner:
+class _Troubles(logging.Handler):
+    """Takes what aiohttp says of requests that it could not make sense of: one line each."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        text = record.getMessage() if error is None else f"{type(error).__name__}: {error}"
+        self._log.debug("the API could not make sense of a request", error=" ".join(text.split()))
+
+
+def _logger(log: Any) -> logging.Logger:
+    """Return a logger of nobody else's, whose lines become the daemon's own."""
+    logger = logging.Logger("kevmond.api")  # noqa: LOG001 - one for each log, unknown to others
+    logger.addHandler(_Troubles(log))
+    return logger
+
+
+def _make_runner(
+    services: Services, log: Any, heard: Callable[[web.Request], None]
+) -> web.AppRunner:
     """Import aiohttp, which takes a while, and make the application; runs in a thread."""
     from aiohttp import web  # noqa: PLC0415 - loaded by the first caller
 
     from kevmond.api.routes import make_app  # noqa: PLC0415 - as above
 
     return web.AppRunner(
-        make_app(services, log), handle_signals=False, access_log=None, shutdown_timeout=FINISH
+        make_app(services, log, heard=heard),
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=FINISH,
+        keepalive_timeout=KEEP_ALIVE,
+        lingering_time=LINGER,
+        logger=_logger(log),
     )

@@ -66,7 +66,7 @@ Example:
   kevmond webhook show wh-1a2b3c
 """
 )
-@click.argument("name")
+@common.name_argument
 @common.daemon_options
 def show(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Tell all about the webhook NAME: state, lag, last error, next attempt, settings."""

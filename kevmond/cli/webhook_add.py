@@ -103,14 +103,15 @@ def add(
         "generate": secret is None and not unsigned and "secret" not in settings,
     }
     facts = common.ask(state_dir, config, "POST", body=body)
-    if as_json:
-        common.emit(facts)
-        return
-    click.echo(f"webhook {facts['name']} is subscribed: {facts['state']}")
-    for line in common.rows([("url", facts["url"]), ("last error", facts.get("last_error"))]):
-        click.echo(line)
-    common.told_secret(facts)
-    click.echo(f"\nDoes it arrive?  kevmond webhook test {facts['name']}")
+    with common.told_once(facts, "is subscribed"):
+        if as_json:
+            common.emit(facts)
+            return
+        click.echo(f"webhook {facts['name']} is subscribed: {facts['state']}")
+        for line in common.rows([("url", facts["url"]), ("last error", facts.get("last_error"))]):
+            click.echo(line)
+        common.told_secret(facts)
+        click.echo(f"\nDoes it arrive?  kevmond webhook test {facts['name']}")
 
 
 def _check_rules(rules: tuple[str, ...]) -> None:

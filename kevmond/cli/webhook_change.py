@@ -18,7 +18,7 @@ Example:
   kevmond webhook test wh-1a2b3c && echo it works
 """
 )
-@click.argument("name")
+@common.name_argument
 @common.daemon_options
 def test(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> int:
     """Send one test event to the webhook NAME and print the answer; exit 1 if it is no success."""
@@ -49,7 +49,7 @@ Example:
   kevmond webhook pause wh-1a2b3c
 """
 )
-@click.argument("name")
+@common.name_argument
 @common.daemon_options
 def pause(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Stop delivering to the webhook NAME; what comes waits in the journal until `resume`."""
@@ -63,7 +63,7 @@ Example:
   kevmond webhook resume wh-1a2b3c
 """
 )
-@click.argument("name")
+@common.name_argument
 @common.daemon_options
 def resume(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Deliver to the webhook NAME again, from where it stopped, paused or disabled."""
@@ -77,7 +77,7 @@ Example:
   kevmond webhook disable wh-1a2b3c --reason "receiver is being moved"
 """
 )
-@click.argument("name")
+@common.name_argument
 @click.option("--reason", metavar="TEXT", help="Why, to be shown.")
 @common.daemon_options
 def disable(
@@ -95,7 +95,7 @@ Example:
   kevmond webhook remove wh-1a2b3c
 """
 )
-@click.argument("name")
+@common.name_argument
 @click.option("--force", is_flag=True, help="Give up its dead letters, if it has any.")
 @common.daemon_options
 def remove(
@@ -121,7 +121,7 @@ Examples:
   kevmond webhook rotate-secret wh-1a2b3c --secret-file -  one from elsewhere
 """,
 )
-@click.argument("name")
+@common.name_argument
 @click.option("--secret-file", metavar="FILE", help="The new secret (- for standard input).")
 @click.option(
     "--overlap",
@@ -145,13 +145,14 @@ def rotate_secret(
 
     body = {"secret": common.secret_from(secret_file), "overlap": seconds(overlap, "--overlap")}
     facts = common.ask(state_dir, config, "POST", name, "rotate-secret", body=body)
-    if as_json:
-        common.emit(facts)
-        return
-    ends = facts["rotation_ends"]
-    old = f"the old one signs too until {ends}" if ends else "the old one signs no more"
-    click.echo(f"webhook {name} has a new secret; {old}")
-    common.told_secret(facts)
+    with common.told_once(facts, "has a new secret"):
+        if as_json:
+            common.emit(facts)
+            return
+        ends = facts["rotation_ends"]
+        old = f"the old one signs too until {ends}" if ends else "the old one signs no more"
+        click.echo(f"webhook {name} has a new secret; {old}")
+        common.told_secret(facts)
 
 
 def _tell(facts: dict[str, Any], what: str, as_json: bool) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -46,6 +49,19 @@ def daemon_options(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+def _given(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter(
+            "it is empty; `kevmond webhook list` shows the names", param=parameter
+        )
+    return value
+
+
+def name_argument(function: Function) -> Function:
+    """Add the argument NAME, which may not be empty: a script's variable that was never set."""
+    return click.argument("name", callback=_given)(function)
 
 
 def client(state_dir: Path | None, config: Path | None, timeout: float = 60.0) -> ApiClient:
@@ -117,6 +133,23 @@ def told_secret(facts: dict[str, Any]) -> None:
     if "secret" in facts:
         click.echo(f"  secret         {facts['secret']}")
         click.echo("                 (shown this once: give it to the receiver)")
+
+
+@contextlib.contextmanager
+def told_once(facts: dict[str, Any], done: str) -> Iterator[None]:
+    """Say on stderr if a secret that was made could not be shown, as it is shown only once."""
+    try:
+        if "secret" in facts and sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        yield
+    except OSError as error:
+        if "secret" in facts:
+            click.echo(
+                f"kevmond: webhook {facts['name']} {done}, its secret was not shown "
+                f"({error.strerror}); another: `kevmond webhook rotate-secret {facts['name']}`",
+                err=True,
+            )
+        raise
 
 
 def rows(pairs: Sequence[tuple[str, Any]]) -> Iterator[str]:

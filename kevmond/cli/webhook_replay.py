@@ -25,7 +25,7 @@ Examples:
   kevmond webhook failures wh-1a2b3c --json | jq .event
 """
 )
-@click.argument("name")
+@common.name_argument
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="Most that are shown."
 )
@@ -62,11 +62,11 @@ def _letter(letter: dict[str, Any]) -> Iterator[str]:
     yield f"{head}  {printable(told.strip())}"
     yield from common.rows([("event", letter["event_id"]), ("given up", letter["buried"])])
     story = letter["story"]
-    attempts = story.get("attempts", []) if isinstance(story, dict) else []
+    tries = story.get("tries", []) if isinstance(story, dict) else []
     if isinstance(story, dict):
         yield from common.rows([(k, v) for k, v in story.items() if not isinstance(v, list | dict)])
-    for attempt in attempts[-3:] if isinstance(attempts, list) else []:
-        words = attempt.values() if isinstance(attempt, dict) else [attempt]
+    for one in tries[-3:] if isinstance(tries, list) else []:
+        words = one.values() if isinstance(one, dict) else [one]
         yield f"    {printable('  '.join(str(word) for word in words if word is not None))}"
 
 
@@ -84,7 +84,7 @@ Events go out in order, with the ids of their first delivery, between what is de
 stretch of time through the webhook's filter, and only as far as it has come.
 """
 )
-@click.argument("name")
+@common.name_argument
 @click.argument("event_id", metavar="[ID]", required=False)
 @click.option("--since", metavar="TIME", help="From this time on: RFC 3339, or how long ago (2h).")
 @click.option("--until", metavar="TIME", help="Up to this time.")

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from kevmond.backoff import Backoff
-from kevmond.errors import ConfigError, GoneError, KevmondError, PermanentError, RetryableError
+from kevmond.errors import (
+    ConfigError,
+    GoneError,
+    KevmondError,
+    PermanentError,
+    RetryableError,
+    SinkError,
+)
 from kevmond.events.event import Kind, timestamp
 from kevmond.events.filters import EventFilter
 from kevmond.units import Duration
@@ -61,6 +68,10 @@ class History(Protocol):
     def unbury(self, numbers: Sequence[int]) -> object:
         """Let go of dead letters."""
         ...
+
+
+class ReplayInterrupted(SinkError):  # noqa: N818 - an end, not a mistake
+    """The webhook went away under a replay."""
 
 
 class Item(NamedTuple):
@@ -251,6 +262,8 @@ class Replay:
         except asyncio.CancelledError:
             self._end("interrupted", "the daemon stopped, or the subscription changed")
             raise
+        except ReplayInterrupted as error:
+            self._end("interrupted", str(error))
         except KevmondError as error:
             self._end("stopped", str(error))
         except Exception as error:  # noqa: BLE001 - shown to whoever asked for the replay
@@ -301,9 +314,23 @@ class Replays:
         self._jobs: dict[str, tuple[Replay, asyncio.Task[None]]] = {}
 
     def begin(
-        self, runner: SinkRunner, settings: SinkSettings, wanted: Wanted, *, started: str
+        self,
+        runner: SinkRunner,
+        settings: SinkSettings,
+        wanted: Wanted,
+        *,
+        find: Callable[[], SinkRunner],
+        started: str,
     ) -> asyncio.Task[None]:
-        """Begin a replay through a runner; the task ends with it and raises nothing."""
+        """Begin a replay through a runner; the task ends with it and raises nothing.
+
+        `find` returns the runner, which is another one once the webhook's settings changed, or
+        raises SinkError.
+        """
+
+        async def offer(batch: Sequence[Record]) -> int | None:
+            return await find().offer(batch)
+
         passes = EventFilter(settings.filter) if settings.filter else None
         job = Replay(
             wanted,
@@ -314,7 +341,7 @@ class Replays:
                 last=runner.position,
                 passes=passes,
             ),
-            offer=runner.offer,
+            offer=offer,
             unbury=self._history.unbury,
             batch_size=settings.batch_size,
             started=started,

@@ -113,6 +113,11 @@ class SinkRunner:
     # ------------------------------------------------------------------ from outside
 
     @property
+    def settings(self) -> SinkSettings:
+        """What it runs with."""
+        return self._settings
+
+    @property
     def position(self) -> int:
         """Last position acknowledged."""
         return 0 if self._cursor is None else self._cursor.position

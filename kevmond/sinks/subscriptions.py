@@ -13,12 +13,12 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from kevmond.errors import ConfigError
+from kevmond.errors import ConfigError, KevmondError
 from kevmond.events.event import timestamp
 from kevmond.events.filters import EventFilter
 from kevmond.sinks.replay import Replays
 from kevmond.sinks.roll import Entry
-from kevmond.sinks.secretfiles import SecretFiles
+from kevmond.sinks.secretfiles import SecretFiles, references
 from kevmond.sinks.webhookbook import Book, ConflictError
 from kevmond.sinks.webhookfacts import TYPE, letters_facts, secrets_of, settings_facts
 
@@ -57,11 +57,11 @@ class Subscriptions:
         may finish, in seconds, when its settings change.
         """
         state_dir = state_dir.absolute()
-        self._book = Book(journal, fleet, state_dir=state_dir, **rest)
+        self._secrets = SecretFiles(state_dir / "secrets")
+        self._book = Book(journal, fleet, state_dir=state_dir, secrets=self._secrets, **rest)
         self._fleet = fleet
         self._changed = changed
         self._deadline = drain_deadline
-        self._secrets = SecretFiles(state_dir / "secrets")
         self._replays = Replays(journal)
         self._rotations: dict[str, asyncio.TimerHandle] = {}
         self._turn = asyncio.Lock()
@@ -71,12 +71,13 @@ class Subscriptions:
     def load(self) -> None:
         """Invite every subscription that is remembered; to be called before the fleet starts."""
         self._book.load()
-        self._secrets.sweep(
-            ref for each in self._book.settings.values() for ref in secrets_of(each)
-        )
 
     async def start(self) -> None:
-        """Begin to look after secrets in rotation; to be called after the fleet's start."""
+        """Finish interrupted removals and look after rotations; to be called after the fleet's."""
+        try:
+            await self._book.tidy()
+        except KevmondError as error:  # the next start tries again
+            self._book.trouble(f"what removed webhooks left cannot be cleared away: {error}")
         for name, entry in self._book.entries().items():
             self._end_rotation_at(name, entry.rotation_ends_ns)
 
@@ -142,6 +143,7 @@ class Subscriptions:
             table = {**settings, "type": TYPE}
             if not self._book.checked(table).enabled:  # before a secret is written
                 raise ConfigError("enabled: to subscribe and deliver later, pause it after")
+            await self._without_heritage(name)
             if generate:
                 secret = signing.generate_secret()
             if secret is not None:
@@ -158,7 +160,7 @@ class Subscriptions:
                 del self._book.settings[name]
                 self._book.put(name, None)
                 await self._fleet.remove(name)
-                self._secrets.drop(secrets_of(read))
+                self._secrets.drop(references(table))
                 raise
             await self._told_filters()
         return {**self.show(name), **({"secret": secret} if generate else {})}
@@ -176,15 +178,14 @@ class Subscriptions:
                     f"`kevmond webhook replay {name} --failed`; or give them up with --force",
                 )
             await self._replays.forget(name)
-            consumer = self._book.consumer(name)
-            read = self._book.settings.pop(name)
-            self._book.put(name, None)
+            held = references(self._book.entry(name).settings)
+            del self._book.settings[name]
+            self._book.put(name, Entry(removed=True))  # until nothing of it is left
             await self._book.lasting(f"webhooks.{name}: removed")
             self._end_rotation_at(name, None)
             await self._fleet.remove(name)
-            if not self._fleet.is_configured(name):
-                await self._throw_away(consumer)
-            await self._book.worker.run(self._secrets.drop, secrets_of(read))
+            await self._book.clear(name)
+            await self._book.worker.run(self._secrets.drop, held)
             await self._told_filters()
         return {"name": name, "removed": True, "waiting": waiting, "dead_letters": dead}
 
@@ -211,6 +212,8 @@ class Subscriptions:
 
         async with self._turn:
             self._subscribed(name, "put the new one first in its `secret`, then reload by SIGHUP")
+            self._book.changeable(name)
+            self._book.checked(self._book.entry(name).settings or {})  # before a secret is written
             made = secret is None
             fresh = signing.generate_secret() if secret is None else signing.check_secret(secret)
             before = secrets_of(self._book.settings[name])
@@ -218,7 +221,8 @@ class Subscriptions:
             older = before[:1] if overlap > 0 else ()
             ends = self._book.wall_ns() + int(overlap * 1e9) if older else None
             await self._sign_with(name, (kept, *older), ends, "secret rotated")
-            await self._book.worker.run(self._secrets.drop, before[len(older) :])
+            gone = [ref.reference for ref in before[len(older) :]]
+            await self._book.worker.run(self._secrets.drop, gone)
         return {**self.show(name), **({"secret": fresh} if made else {})}
 
     async def replay(self, name: str, wanted: Wanted) -> dict[str, Any]:
@@ -239,6 +243,7 @@ class Subscriptions:
                 runner,
                 self._book.effective(name),
                 wanted,
+                find=lambda: self._book.at_work(name),
                 started=timestamp(self._book.wall_ns()),
             )
         await asyncio.wait({task}, timeout=0.2)  # most are short: the answer tells their end
@@ -311,16 +316,19 @@ class Subscriptions:
                 return
             refs = secrets_of(self._book.settings[name])
             await self._sign_with(name, refs[:1], None, "the older secret ended")
-            await self._book.worker.run(self._secrets.drop, refs[1:])
-
-    async def _throw_away(self, consumer: str) -> None:
-        journal = self._book.journal
-        while letters := await journal.letters(consumer, after=0, limit=1000):
-            journal.unbury([letter.number for letter in letters])
+            gone = [ref.reference for ref in refs[1:]]
+            await self._book.worker.run(self._secrets.drop, gone)
 
     async def _told_filters(self) -> None:
         if self._changed is not None:
             await self._changed()
+
+    async def _without_heritage(self, name: str) -> None:
+        """Let go of dead letters that an earlier sink of this name has left: they are not its."""
+        consumer = self._book.consumer(name)
+        if consumer in self._book.journal.letter_counts():
+            count = await self._book.throw_away(consumer)
+            self._book.trouble(f"{count} dead letters of an earlier sink {name} are given up")
 
     def _subscribed(self, name: str, instead: str) -> None:
         """Refuse to change what the configuration says."""

@@ -11,13 +11,13 @@ import difflib
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from kevmond.errors import ConfigError, KevmondError
+from kevmond.errors import ConfigError, KevmondError, RetryableError
 from kevmond.events import own
 from kevmond.events.event import timestamp
 from kevmond.faultpoints import fault
 from kevmond.sinks.broken import UnreadableSettings
 from kevmond.sinks.fleet import cursor_name
-from kevmond.sinks.replay import History
+from kevmond.sinks.replay import History, ReplayInterrupted
 from kevmond.sinks.roll import Entry, Roll, RollJournal
 from kevmond.sinks.webhookfacts import TYPE, checked, overview
 from kevmond.worker import Worker
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kevmond.sinks.journal import CursorLike
     from kevmond.sinks.roll import Standing
     from kevmond.sinks.runner import SinkRunner
+    from kevmond.sinks.secretfiles import SecretFiles
 
 PATIENCE: Final = 5.0
 """Seconds that a change waits for the journal's disk."""
@@ -64,6 +65,10 @@ class BookJournal(RollJournal, History, Protocol):
         """Return the number of dead letters by consumer."""
         ...
 
+    def statistics(self) -> Any:
+        """Return its figures, of which `refusal` is why the disk cannot be used, if it cannot."""
+        ...
+
 
 class Book:
     """Names, settings and standing of all webhooks."""
@@ -74,6 +79,7 @@ class Book:
         fleet: Fleet,
         *,
         state_dir: Path,
+        secrets: SecretFiles,
         say: Callable[[OwnPayload], None],
         log: Any,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -87,6 +93,7 @@ class Book:
         self.worker = Worker("webhooks")
         """For what touches the disk."""
         self._roll = Roll(journal, state_dir, self.trouble)
+        self._secrets = secrets
         self._state_dir = state_dir
         self._say = say
         self._log = log
@@ -99,9 +106,19 @@ class Book:
         """Read the roll and invite every subscription on it."""
         if self._roll.load():
             self.trouble("the journal is new: webhooks are taken from the copy beside it")
-        for name, entry in self._roll.entries.items():
+        for name, entry in list(self._roll.entries.items()):
             if entry.settings is not None:
-                self.settings[name] = self._read(name, entry.settings)
+                table = self._secrets.anchored(entry.settings)
+                if table != entry.settings:
+                    self._roll.put(name, entry.model_copy(update={"settings": table}))
+                self.settings[name] = self._read(name, table)
+        for name in self._roll.unreadable:  # so that its place is kept, and it can be removed
+            why = f"webhook {name}: what is kept of it cannot be read; another version may have"
+            self.settings[name] = UnreadableSettings(
+                type=TYPE, why=f"{why} written it: start that one, or remove the webhook"
+            )
+        if self._roll.whole and self.journal.statistics().refusal is None:
+            self._secrets.sweep(self._roll.texts())
         self.fleet.invite(self.settings)
         self.fleet.keeper = self
 
@@ -136,8 +153,16 @@ class Book:
     # ------------------------------------------------------------------ the fleet's keeper
 
     def settle(self, runner: SinkRunner) -> None:
-        """Start a webhook as it was: paused or disabled, if it was that."""
+        """Start a webhook as it was: paused or disabled, if it was that.
+
+        A sink of another type that has the name by now is none of ours: it could not be resumed.
+        """
         entry = self.entry(runner.name)
+        if runner.settings.type != TYPE:
+            if entry.settings is None and entry != Entry():
+                self._roll.put(runner.name, None)
+                self.soon(self.worker.run(self._roll.save))
+            return
         if entry.standing == "paused":
             runner.pause()
         elif entry.standing == "disabled":
@@ -147,10 +172,39 @@ class Book:
         """Remember that a webhook was disabled by its receiver, or by failing for too long."""
         if state != "disabled" or self._closing or not self.is_webhook(name):
             return
+        if name in self._roll.unreadable:
+            return
         if self.entry(name).standing != "disabled":
             runner = self.fleet.runner(name)
             self.stand(name, "disabled", None if runner is None else runner.health.last_error)
             self.soon(self.lasting(f"webhooks.{name}: disabled"))
+
+    async def tidy(self) -> None:
+        """Clear away what removed webhooks left, and the standing of those not configured any more.
+
+        To be called when the configuration's sinks run.
+        """
+        for name, entry in self.entries().items():
+            if entry.removed:
+                await self.clear(name)
+            elif entry.settings is None and not self.is_webhook(name):
+                self._roll.put(name, None)
+        await self.worker.run(self._roll.save)
+
+    async def clear(self, name: str) -> None:
+        """Throw away the dead letters of a removed webhook, then take it off the roll."""
+        if not self.fleet.is_configured(name):
+            await self.throw_away(cursor_name(name))
+        fault("subscription.before-clear")
+        self._roll.put(name, None)
+
+    async def throw_away(self, consumer: str) -> int:
+        """Let go of all dead letters of a consumer; return how many there were."""
+        count = 0
+        while letters := await self.journal.letters(consumer, after=0, limit=1000):
+            self.journal.unbury([letter.number for letter in letters])
+            count += len(letters)
+        return count
 
     # ------------------------------------------------------------------ looking up
 
@@ -202,6 +256,18 @@ class Book:
             raise ConflictError(f"webhook {name} does not run", "is the daemon stopping?")
         return runner
 
+    def at_work(self, name: str) -> SinkRunner:
+        """Return the runner that a replay goes through now: settings may change under way.
+
+        RetryableError while one is on its way, SinkError if there is no such webhook any more.
+        """
+        runner = self.fleet.runner(name)
+        if runner is not None and runner.settings.type == TYPE:
+            return runner
+        if runner is None and (name in self.settings or self.fleet.is_configured(name)):
+            raise RetryableError(f"webhook {name} starts anew")
+        raise ReplayInterrupted(f"webhook {name} is gone")
+
     def overview(self, name: str, replay: dict[str, Any] | None) -> dict[str, Any]:
         """Return state and figures."""
         return overview(
@@ -220,12 +286,21 @@ class Book:
         """Return the settings of a table; ConfigError with one line for every mistake."""
         return checked(table, self._state_dir)
 
+    def changeable(self, name: str) -> None:
+        """Raise ConflictError if what is kept of a webhook cannot be read: it would be lost."""
+        if name in self._roll.unreadable:
+            raise ConflictError(
+                f"what is kept of webhook {name} cannot be read",
+                f"start the version that wrote it, or `kevmond webhook remove {name}`",
+            )
+
     def put(self, name: str, entry: Entry | None) -> None:
         """Put an entry on the roll, or take it off; to be followed by `lasting`."""
         self._roll.put(name, entry)
 
     def stand(self, name: str, standing: Standing, reason: str | None) -> None:
         """Note how a webhook stands from now on; to be followed by `lasting`."""
+        self.changeable(name)
         since = None if standing == "active" else timestamp(self.wall_ns())
         update = {"standing": standing, "reason": reason, "since": since}
         self._roll.put(name, self.entry(name).model_copy(update=update))

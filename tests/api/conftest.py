@@ -16,11 +16,17 @@ class Log:
 
     def __init__(self):
         self.lines = []
+        self.levels = []
 
-    def _say(self, text, **facts):
-        self.lines.append((text, facts))
+    def __getattr__(self, level):
+        if level not in {"debug", "warning", "error"}:
+            raise AttributeError(level)
 
-    warning = error = _say
+        def say(text, **facts):
+            self.levels.append(level)
+            self.lines.append((text, facts))
+
+        return say
 
 
 class Subscriptions:

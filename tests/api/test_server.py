@@ -1,6 +1,7 @@
 """The API's server: who is let in, what is loaded when, and what each route asks for."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 
+from kevmond.api import routes
 from kevmond.api import server as module
 from kevmond.api.client import ApiRefusal, ApiUnreachable
 from kevmond.api.peer import Peer
@@ -33,6 +35,13 @@ async def until(holds):
     async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - connections tell nobody that they end
             await asyncio.sleep(0.01)
+
+
+async def closed(writer):
+    """Close a connection, whatever the server made of it."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def test_nobody_asking_costs_no_import_of_http(folder):
@@ -68,20 +77,86 @@ async def test_another_user_is_refused_and_said_once(ask, server, log, monkeypat
     assert not server.loaded
 
 
-async def test_more_callers_than_allowed_are_turned_away(ask, folder, server, monkeypatch):
-    """Connections are bounded; those that are there are not disturbed."""
+async def test_more_callers_than_allowed_are_turned_away(ask, folder, server, log, monkeypatch):
+    """Connections are bounded, which is said once; those that are there are not disturbed."""
     monkeypatch.setattr(module, "MOST", 1)
     reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
     question = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n"
     for _ in range(2):
         writer.write(question)
         assert b"200 OK" in await reader.readuntil(b"}")
-        with pytest.raises(ApiUnreachable):
+        with pytest.raises(ApiUnreachable, match="has too many callers"):
             await ask("GET")
+    assert [facts for _, facts in log.lines] == [{"most": 1}]
     writer.close()
     await writer.wait_closed()
     await until(lambda: not server._runner.server.connections)
     assert (await ask("GET"))["name"] == "kevmond"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/ HT"])
+async def test_caller_without_a_request_is_closed(ask, folder, server, monkeypatch, begun):
+    """A connection that asks nothing does not keep its place; one that did is not cut off."""
+    monkeypatch.setattr(module, "READ", 0.05)
+    monkeypatch.setattr(module, "KEEP_ALIVE", 0.05)
+    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
+    writer.write(begun)
+    async with asyncio.timeout(30):
+        assert await reader.read() == b""
+    await closed(writer)
+    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
+    writer.write(b"GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/ HT")
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    assert answer.count(b"200 OK") == 1
+    await closed(writer)
+    await until(lambda: not server._silent)
+
+
+async def test_slow_body_is_refused(folder, server, subscriptions, monkeypatch):
+    """A request that does not come to its end is answered, and its connection closed."""
+    monkeypatch.setattr(routes, "READ", 0.05)
+    monkeypatch.setattr(module, "LINGER", 0.05)
+    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
+    writer.write(b"POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    async with asyncio.timeout(30):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert b" 408 " in head
+    assert "within" in json.loads(body)["hint"]
+    await closed(writer)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01 this is no HTTP\r\n\r\n",
+        b"GET /v1/ HTTP/1.1\r\nno header\r\n\r\n",
+        b"POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_malformed_request_is_no_trouble_of_the_daemon_s(folder, server, log, capfd, garbage):
+    """It is answered with a 4xx; the log has at most a line at debug, stderr nothing."""
+    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
+    writer.write(garbage)
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1."), answer
+    assert b" 4" in answer.splitlines()[0]
+    assert log.levels in ([], ["debug"])
+    assert not any("\n" in facts["error"] for _, facts in log.lines)
+    assert capfd.readouterr().err == ""
+    await closed(writer)
+
+
+async def test_caller_that_hangs_up_is_no_bug(folder, server, log):
+    """Half a body and no more is a line at debug."""
+    _, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
+    writer.write(b"POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    await until(lambda: server.loaded and server._runner.server.requests_count)
+    await closed(writer)
+    await until(lambda: log.lines)
+    assert log.lines == [("a caller of the API hung up", {"path": "/v1/webhooks"})]
+    assert log.levels == ["debug"]
 
 
 async def test_failing_accept_is_said_and_tried_again(ask, server, log, monkeypatch):
@@ -228,7 +303,14 @@ async def test_long_body_is_refused(ask):
     """Nobody fills the daemon's memory by one request."""
     with pytest.raises(ApiRefusal) as refusal:
         await ask("POST", "webhooks", body={"settings": {"url": "x" * 300_000}})
-    assert refusal.value.status == 413
+    assert (refusal.value.status, "256 KiB" in refusal.value.hint) == (413, True)
+
+
+async def test_wrong_method_names_the_right_ones(ask):
+    """A path that is there takes something else, which is said."""
+    with pytest.raises(ApiRefusal) as refusal:
+        await ask("PUT", "webhooks")
+    assert (refusal.value.status, "GET, HEAD, POST" in refusal.value.hint) == (405, True)
 
 
 async def test_answers_are_json_for_any_http_client(folder, server):

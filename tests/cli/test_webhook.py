@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ class Log:
     def warning(self, text, **facts):
         pass
 
-    error = warning
+    debug = error = warning
 
 
 class Receiver:
@@ -235,6 +236,50 @@ class TestAdd:
         assert (result.code, text in result.err) == (2, True), result.err
 
 
+class Full:
+    """A standard output that takes nothing."""
+
+    encoding = "utf-8"
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("out", [Full(), None])
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+class TestSecretThatIsNotShown:
+    def test_of_a_new_webhook(self, webhook, receiver, monkeypatch, out, as_json):
+        """Whoever subscribes learns that the webhook is there, and how to get a secret."""
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            options = ("--name", "a", "--allow-http", "--allow-private", *as_json)
+            result = webhook("add", receiver.url, *options)
+        assert result.code != 0
+        assert "webhook a is subscribed, its secret was not shown" in result.err
+        assert "rotate-secret a" in result.err
+
+    def test_of_a_rotation(self, added, webhook, monkeypatch, out, as_json):
+        """A rotation is told as done, and another one advised."""
+        added()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            result = webhook("rotate-secret", "a", *as_json)
+        assert result.code != 0
+        assert "webhook a has a new secret, its secret was not shown" in result.err
+
+
+@pytest.mark.parametrize(
+    "command", ["show", "test", "pause", "remove", "failures", "rotate-secret"]
+)
+def test_empty_name_asks_no_daemon(kevmond, command):
+    """A variable of a script that was never set is told as that."""
+    result = kevmond("webhook", command, "", "--state-dir", ".")
+    assert (result.code, "it is empty" in result.err) == (2, True)
+
+
 class TestLook:
     def test_list_has_both_kinds(self, added, webhook):
         """Configured and subscribed ones stand side by side, with what waits."""
@@ -381,7 +426,7 @@ class TestReplay:
         until(lambda: daemon.webhooks.show("a")["dead_letters"] >= 2)
         shown = webhook("failures", "a", "--limit", "500").out
         assert "network.dl.link-off" in shown
-        assert "out of cheese" in shown
+        assert re.search(r"^    20\S+Z  .*out of cheese", shown, re.MULTILINE), shown
         letters = [json.loads(line) for line in webhook("failures", "a", "--json").out.splitlines()]
         assert set(seqs) <= {one["seq"] for one in letters}
         receiver.requests.clear()

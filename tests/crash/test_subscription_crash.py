@@ -14,7 +14,12 @@ import kevmond
 
 PROGRAM = Path(__file__).parent / "subscription_program.py"
 
-POINTS = ("subscription.after-secret", "subscription.before-state", "subscription.after-state")
+POINTS = (
+    "subscription.after-secret",
+    "subscription.before-state",
+    "subscription.after-state",
+    "subscription.before-clear",
+)
 PASSES = (1, 2, 3)
 
 

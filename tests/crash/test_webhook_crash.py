@@ -59,6 +59,8 @@ SUBSCRIBING = {
     "subscription.after-state": 1,
 }
 """Points of a webhook that comes, or changes, while the daemon runs."""
+UNSUBSCRIBING = {"subscription.before-clear": 1}
+"""Points of a webhook that goes: test_subscription_crash.py has them."""
 SPOILED = {"journal.before-set-aside": 1, "journal.during-set-aside": 1}
 """Points that only a damaged journal passes."""
 GROUPS = (
@@ -69,6 +71,7 @@ GROUPS = (
     BURYING,
     UNBURYING,
     SUBSCRIBING,
+    UNSUBSCRIBING,
     SPOILED,
 )
 

@@ -124,6 +124,7 @@ class FaultMachine(MODEL["JournalMachine"]):
             list(self.appended),
             dict(self.positions),
             {name: set(seqs) for name, seqs in self.excused.items()},
+            {name: set(seqs) for name, seqs in self.told.items()},
             list(self.letters),
         )
 
@@ -164,7 +165,7 @@ class FaultMachine(MODEL["JournalMachine"]):
         self.end()
         self.life += 1
         self.settings = self.settings.model_copy(update={"path": self.after / "j"})
-        self.appended, self.positions, self.excused, self.letters = model
+        self.appended, self.positions, self.excused, self.told, self.letters = model
         self.consumers.clear()
         self.open()
         known = {one.name: one.position for one in self.journal.statistics().cursors}
@@ -174,7 +175,7 @@ class FaultMachine(MODEL["JournalMachine"]):
             assert self.torn
             there = self.run(lambda: self.journal.read(limit=10**6))
             self.appended = [record.seq for record in there]
-            self.positions, self.excused, self.letters = {}, {}, []
+            self.positions, self.excused, self.told, self.letters = {}, {}, {}, []
         assert self.journal.next_seq > max(self.shown, default=0), "a position may be repeated"
         assert known == self.positions
         self.check_letters()
@@ -198,6 +199,7 @@ class FaultMachine(MODEL["JournalMachine"]):
         if not fresh:
             return
         dead = [self.dead(seq) for seq in fresh]
+        self.told.setdefault(name, set()).update(consumer.told)
         self.run(lambda: self.journal.bury(name, dead, (name, fresh[-1])))
         self.positions[name] = fresh[-1]
         self.letters += [(name, seq, f"story of {seq}") for seq in fresh]

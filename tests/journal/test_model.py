@@ -37,6 +37,7 @@ class Consumer:
         self.cursor = cursor
         self.begin = cursor.position
         self.read = []
+        self.told = set()  # what runs before had lost, and its count tells from the start
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -53,7 +54,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.appended = []
         self.positions = {}
         self.consumers = {}
-        self.excused = {}  # of each name: what was gone before it began
+        self.excused = {}  # of each name: what was gone before it began, or was told for good
+        self.told = {}  # what an acknowledgement has made told for good, for cursors to come
         self.journal = None
         machine = self
 
@@ -127,15 +129,20 @@ class JournalMachine(RuleBasedStateMachine):
         newest = self.journal.next_seq - 1
         oldest = min(self.journal._view.oldest() - 1, newest)
         cursor = self.run(lambda: self.make_cursor(name, start))
+        told = cursor.missed
+        gone = self.run(lambda: self.gone_behind(cursor.position))
         if name not in self.positions:
-            self.excused[name] = self.run(lambda: self.gone_behind(cursor.position))
+            self.excused[name] = gone
         if name in self.positions:
+            self.excused[name] |= self.told.pop(name, set())
             assert cursor.position == self.positions[name]
         elif start != "oldest":
             expected = newest if start == "newest" else max(min(5, newest), oldest)
             assert cursor.position == expected
         self.positions[name] = cursor.position
         self.consumers[name] = Consumer(cursor)
+        if told:
+            self.consumers[name].told = gone
 
     async def gone_behind(self, position):
         visible = self.journal._view.visible_seq
@@ -163,6 +170,8 @@ class JournalMachine(RuleBasedStateMachine):
         consumer = self.consumers.get(name)
         if consumer and len(consumer.read) > back:
             seq = consumer.read[-1 - back]
+            if seq > self.positions[name]:
+                self.told.setdefault(name, set()).update(consumer.told)
             self.run(lambda: consumer.cursor.acknowledge(seq))
             self.positions[name] = max(self.positions[name], seq)
             assert consumer.cursor.position == self.positions[name]
@@ -177,6 +186,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.run(lambda: self.journal.forget(name))
         self.consumers.pop(name, None)
         self.positions.pop(name, None)
+        self.told.pop(name, None)
 
     @rule(hours=st.integers(0, 3))
     def time_passes(self, hours):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 import time
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -12,7 +13,8 @@ from kevmond.errors import ConfigError, GoneError, PermanentError, RetryableErro
 from kevmond.events.event import DECODED_KEPT
 from kevmond.events.own import own_record
 from kevmond.journal import Journal, JournalSettings
-from kevmond.sinks import registry, replay
+from kevmond.sinks import registry
+from kevmond.sinks import replay as replaying
 from kevmond.sinks.base import DeliveryPolicy, SinkSettings
 from kevmond.sinks.fleet import Fleet
 from kevmond.sinks.replay import Wanted, moment
@@ -317,6 +319,39 @@ class TestRemove:
         await world.webhooks.remove("a", force=True)
         assert world.journal.letter_counts() == {}
 
+    async def test_interrupted_removal_is_finished_by_the_next_start(
+        self, world, receiver, monkeypatch
+    ):
+        """Dead letters of a webhook that is off the roll are there for nobody."""
+        await world.webhooks.add({"url": URL}, name="a")
+        receiver.answer = PermanentError("too large")
+        world.post(1)
+        await until(lambda: world.webhooks.show("a")["dead_letters"] > 0)
+
+        async def interrupted(name):
+            raise asyncio.CancelledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.fleet, "remove", interrupted)
+            with pytest.raises(asyncio.CancelledError):
+                await world.webhooks.remove("a", force=True)
+        assert world.journal.letter_counts() != {}
+        await world.stop()
+        await world.start()
+        assert world.webhooks.names() == []
+        assert (world.journal.letter_counts(), world.journal.states("webhook.")) == ({}, {})
+
+    async def test_new_webhook_inherits_no_dead_letters(self, world, receiver):
+        """What a configured sink of the name has left goes to no other receiver."""
+        await world.fleet.apply({"a": WebhookSettings(url=URL)}, 1)
+        receiver.answer = PermanentError("too large")
+        world.post(1)
+        await until(lambda: world.webhooks.show("a")["dead_letters"] > 0)
+        await world.fleet.apply({}, 1)
+        receiver.answer = None
+        assert (await world.webhooks.add({"url": URL}, name="a"))["dead_letters"] == 0
+        assert "earlier sink a" in world.log.lines[-1]["trouble"]
+
 
 class TestStanding:
     async def test_paused_webhook_waits_and_goes_on_from_its_place(self, world, receiver):
@@ -421,6 +456,43 @@ class TestRotation:
         assert (folder / "token").exists()
 
 
+@pytest.fixture(params=["moved", "reached by a link"])
+def elsewhere(request, tmp_path):
+    """Give the state folder another path: a function from the old one to the new."""
+
+    def change(folder):
+        new = tmp_path / "elsewhere"
+        if request.param == "moved":
+            folder.rename(new)
+        else:
+            new.symlink_to(folder)
+        return new
+
+    return change
+
+
+async def test_secrets_outlive_another_path_of_the_state_folder(receiver, tmp_path, elsewhere):
+    """They are found in the present folder, are rotated there, and go when they are let go."""
+    (tmp_path / "state").mkdir()
+    world = World(tmp_path / "state")
+    await world.start()
+    first = (await world.webhooks.add({"url": URL}, name="a", generate=True))["secret"]
+    await world.stop()
+    world.folder = elsewhere(world.folder)
+    await world.start()
+    try:
+        secrets = world.folder / "secrets"
+        assert receiver.secrets[-1] == [first]
+        (path,) = secrets.iterdir()
+        assert world.webhooks.show("a")["settings"]["secret"] == [f"file:{path}"]
+        second = (await world.webhooks.rotate_secret("a"))["secret"]
+        assert receiver.secrets[-1] == [second, first]
+        await world.webhooks.remove("a")
+        assert list(secrets.iterdir()) == []
+    finally:
+        await world.stop()
+
+
 class TestConfigured:
     """Webhooks of the configuration."""
 
@@ -460,6 +532,22 @@ class TestConfigured:
             with pytest.raises(ConflictError, match="one of the configuration"):
                 await wish("c")
 
+    async def test_sink_of_another_type_is_not_held_by_a_pause(self, world):
+        """What only webhooks can resume does not outlive the change of a section's type."""
+        await world.fleet.apply({"c": WebhookSettings(url=URL)}, 1)
+        await world.webhooks.pause("c")
+        await world.fleet.apply({"c": SinkSettings(type="nonsense")}, 1)
+        assert not world.fleet.runner("c").paused
+        assert world.journal.states("webhook.") == {}
+
+    async def test_standing_goes_with_its_section(self, world):
+        """A pause of a section that is gone is forgotten at the next start, as its place is."""
+        await world.fleet.apply({"c": WebhookSettings(url=URL)}, 1)
+        await world.webhooks.pause("c")
+        await world.stop()
+        await world.start()
+        assert world.journal.states("webhook.") == {}
+
     async def test_configured_sink_of_the_same_name_runs_instead(self, world, receiver):
         """One name is one place: the configuration's goes on there, and gives it back."""
         await world.webhooks.add({"url": URL}, name="a")
@@ -484,10 +572,12 @@ class TestRoll:
         assert any("copy" in line["trouble"] for line in world.log.lines)
         assert list(world.journal.states("webhook.")) == ["webhook.a"]
 
-    async def test_settings_of_another_version_are_kept_and_said(self, world, receiver):
-        """What this version does not understand does not run, is shown, and is not lost."""
-        await world.webhooks.add({"url": URL}, name="a")
-        table = Entry(settings={"type": "webhook", "url": URL, "from_the_future": 1})
+    async def test_settings_of_another_version_are_kept_and_said(self, world, tmp_path):
+        """What this version does not understand does not run, is shown, and loses no secret."""
+        await world.webhooks.add({"url": URL}, name="a", generate=True)
+        (path,) = (tmp_path / "secrets").iterdir()
+        future = {"secret": [f"file:{path}"], "from_the_future": 1}
+        table = Entry(settings={"type": "webhook", "url": URL, **future})
         world.journal.set_state("webhook.a", table.model_dump_json())
         await world.stop()
         await world.start()
@@ -495,15 +585,68 @@ class TestRoll:
         assert facts["state"] == "failed"
         assert "from_the_future: unknown key" in facts["last_error"]
         assert "from_the_future" in world.journal.states("webhook.")["webhook.a"]
+        assert path.exists()
+        with pytest.raises(ConfigError, match="from_the_future"):
+            await world.webhooks.rotate_secret("a")
+        assert list(path.parent.iterdir()) == [path]
         await world.webhooks.remove("a")
+        assert not path.exists()
 
-    async def test_garbage_on_the_roll_stops_nothing(self, world):
-        """An entry that is no JSON is said and passed over."""
-        world.journal.set_state("webhook.a", "{")
+    async def test_garbage_on_the_roll_stops_nothing(self, world, tmp_path):
+        """An entry that is no JSON is said, keeps place, copy and secret, and can be removed."""
+        await world.webhooks.add({"url": URL}, name="a", generate=True)
+        await world.webhooks.add({"url": URL}, name="b")
+        held = world.journal.states("webhook.")["webhook.a"][:-3]
+        world.journal.set_state("webhook.a", held)
         await world.stop()
         await world.start()
-        assert world.webhooks.listing() == []
-        assert "webhook a" in world.log.lines[-1]["trouble"]
+        assert any("webhook a" in line["trouble"] for line in world.log.lines)
+        facts = world.webhooks.show("a")
+        assert (facts["state"], "another version" in facts["last_error"]) == ("failed", True)
+        for wish in (world.webhooks.pause, world.webhooks.rotate_secret):
+            with pytest.raises(ConflictError, match="cannot be read"):
+                await wish("a")
+        await world.webhooks.pause("b")  # writes the copy
+        assert json.loads((tmp_path / "webhooks.json").read_text())["a"] == held
+        assert world.journal.states("webhook.")["webhook.a"] == held
+        assert "sink.a" in [one.name for one in world.journal.statistics().cursors]
+        assert len(list((tmp_path / "secrets").iterdir())) == 1
+        await world.webhooks.remove("a")
+        await world.stop()
+        await world.start()
+        assert world.webhooks.names() == ["b"]
+        assert list((tmp_path / "secrets").iterdir()) == []
+
+    async def test_unreadable_entry_comes_back_from_the_copy_as_it_was(self, world, tmp_path):
+        """A journal set aside does not cost what only another version understands."""
+        world.journal.set_state("webhook.a", "{")
+        await world.stop()
+        await world.start(c=WebhookSettings(url=URL))
+        await world.webhooks.pause("c")
+        await world.stop()
+        for part in tmp_path.glob("journal.sqlite*"):
+            part.write_bytes(b"this is no database" * 500)
+        await world.start()
+        assert world.journal.states("webhook.")["webhook.a"] == "{"
+
+    async def test_disk_that_cannot_be_read_sweeps_no_secret(self, world, tmp_path, monkeypatch):
+        """A journal that could not be read may refer to more than is known."""
+        await world.webhooks.add({"url": URL}, name="a", generate=True)
+        (tmp_path / "secrets" / "webhook-b-0123456789ab").write_text("of another one")
+        await world.stop()
+        real = Journal.statistics
+        monkeypatch.setattr(Journal, "statistics", lambda self: replace(real(self), refusal="EIO"))
+        await world.start()
+        assert len(list((tmp_path / "secrets").iterdir())) == 2
+
+    async def test_unreadable_copy_sweeps_no_secret(self, world, tmp_path):
+        """Where it is not known what is referred to, nothing is deleted."""
+        await world.webhooks.add({"url": URL}, name="a", generate=True)
+        await world.stop()
+        for part in [*tmp_path.glob("journal.sqlite*"), tmp_path / "webhooks.json"]:
+            part.write_bytes(b"this is no database" * 500)
+        await world.start()
+        assert len(list((tmp_path / "secrets").iterdir())) == 1
 
     async def test_disk_that_takes_no_secret_is_told(self, world, tmp_path):
         """A secret that cannot be kept refuses the subscription."""
@@ -582,8 +725,8 @@ class TestReplay:
 
     async def test_failing_receiver_ends_a_replay(self, world, receiver, settled, monkeypatch):
         """After some attempts it stops, and says at which event."""
-        monkeypatch.setattr(replay, "RETRY_INITIAL", 0.001)
-        monkeypatch.setattr(replay, "RETRY_MAXIMUM", 0.001)
+        monkeypatch.setattr(replaying, "RETRY_INITIAL", 0.001)
+        monkeypatch.setattr(replaying, "RETRY_MAXIMUM", 0.001)
         receiver.answer = RetryableError("500 Internal Server Error")
         job = await self.finished(world, Wanted(since_ns=0))
         assert (job["state"], job["taken"]) == ("stopped", 0)
@@ -607,6 +750,50 @@ class TestReplay:
         with pytest.raises(ConflictError, match="is paused") as error:
             await world.webhooks.replay("a", Wanted(failed=True))
         assert "resume a" in error.value.hint
+
+    async def test_replay_goes_on_through_changed_settings(
+        self, world, receiver, settled, monkeypatch
+    ):
+        """A reload that changes the webhook under a replay does not end it."""
+        monkeypatch.setattr(replaying, "RETRY_INITIAL", 0.001)
+        monkeypatch.setattr(replaying, "RETRY_MAXIMUM", 0.001)
+        await world.fleet.apply({"c": WebhookSettings(url=URL, start="oldest")}, 1)
+        await delivered(receiver, "c", settled)
+        receiver.taken.clear()
+        gate, reached = asyncio.Event(), asyncio.Event()
+        offer = world.fleet.runner("c").offer
+
+        async def slow(batch):
+            reached.set()
+            await gate.wait()
+            return await offer(batch)
+
+        monkeypatch.setattr(world.fleet.runner("c"), "offer", slow)
+        await world.webhooks.replay("c", Wanted(since_ns=0))
+        await reached.wait()
+        changed = WebhookSettings(url="https://other.example/", start="oldest")
+        await world.fleet.apply({"c": changed}, 1)
+        gate.set()
+        await until(lambda: world.webhooks.show("c")["replay"]["state"] == "done")
+        assert taken(receiver, "c", settled) == settled
+
+    @pytest.mark.parametrize("after", [{}, {"c": SinkSettings(type="nonsense")}])
+    async def test_replay_of_a_webhook_that_goes_is_interrupted(
+        self, world, receiver, settled, monkeypatch, after
+    ):
+        """Nothing is left to deliver through; that is said, and is no failure of the receiver."""
+        monkeypatch.setattr(replaying, "RETRY_INITIAL", 0.001)
+        monkeypatch.setattr(replaying, "RETRY_MAXIMUM", 0.001)
+        await world.fleet.apply({"c": WebhookSettings(url=URL)}, 1)
+        receiver.answer = RetryableError("down")
+        monkeypatch.setattr(replaying, "ATTEMPTS", 10**9)
+        await world.webhooks.replay("c", Wanted(event_id=str(settled[0])))
+        job, task = world.webhooks._replays._jobs["c"]
+        await until(lambda: job.error is not None)
+        await world.fleet.apply(after, 0)
+        async with asyncio.timeout(PATIENCE):
+            await task
+        assert (job.state, job.error) == ("interrupted", "webhook c is gone")
 
     async def test_long_replay_leaves_others_their_turn(self, world, receiver, settled):
         """What comes meanwhile is delivered between the replay's batches."""
@@ -642,13 +829,12 @@ def test_time_without_zone_is_local(monkeypatch):
 
 def test_secret_files_have_no_place_for_others(tmp_path):
     """Nothing outside the folder, and nothing that is not a secret's file, is ever deleted."""
-    from kevmond.secret import Secret
     from kevmond.sinks.secretfiles import SecretFiles
 
     files = SecretFiles(tmp_path / "secrets")
     kept = files.keep("a", "value")
     outside = tmp_path / "webhook-a-0123456789ab"
     outside.touch()
-    files.drop([Secret(f"file:{outside}"), Secret("env:HOME"), kept])
+    files.drop([f"file:{outside}", "env:HOME", kept.reference])
     assert outside.exists()
     assert list((tmp_path / "secrets").iterdir()) == []
