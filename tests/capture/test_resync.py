@@ -145,9 +145,10 @@ async def test_every_cause_leads_to_a_look_of_its_own(resync):
 
 async def test_asked_during_a_look_is_another_look_after_it(resync):
     """What is asked while the system is being asked is neither forgotten nor pressed for."""
-    began, released = threading.Event(), threading.Event()
+    asked, began, released = [], threading.Event(), threading.Event()
 
     def take():
+        asked.append(1)
         began.set()
         released.wait(PATIENCE)
         return {}
@@ -160,6 +161,7 @@ async def test_asked_during_a_look_is_another_look_after_it(resync):
     assert made.waits() > 0.1
     released.set()
     assert [(await made.next()).cause for _ in range(2)] == ["loss", "wake"]
+    assert len(asked) == 2
 
 
 async def test_system_that_fails_is_said_and_lived_with(resync):
