@@ -87,9 +87,9 @@ class Intake:
         self._get_ready()
 
     def _get_ready(self) -> None:
-        """Have the next record encoded while the sink waits for its receiver."""
+        """Have the next record decoded while the sink waits for its receiver."""
         if self._ahead:
-            asyncio.get_running_loop().call_soon(_encode, self._ahead[0])
+            asyncio.get_running_loop().call_soon(_decode, self._ahead[0])
 
     async def _gather(self, cursor: CursorLike, hurried: Callable[[], bool], until: float) -> None:
         loop = asyncio.get_running_loop()
@@ -113,6 +113,9 @@ class Intake:
                 break
 
 
-def _encode(record: Record) -> None:
-    """Decode a record and encode it; both are kept with it."""
-    _ = record.line
+def _decode(record: Record) -> None:
+    """Decode a record, which filter and sink need; it keeps its event.
+
+    It is not encoded: the filter may hold it back.
+    """
+    _ = record.event

@@ -155,14 +155,6 @@ class ControlTable:
         """Return the control that a connect to this id and unit means."""
         return next((one for one in self.controls if one.answers_to(control_id, unit)), None)
 
-    def by_ref(self, ref: int) -> Control:
-        """Return the control that a registrant's reference means; KernelError EINVAL."""
-        for control in self.controls:
-            if control.ref == ref:
-                return control
-        self.counters.bad_kctlref += 1
-        raise KernelError("kern_ctl_ref", "EINVAL", f"{ref:#x}")
-
     def lookup(self, field: bytes) -> int:
         """Return the id of a name (CTLIOCGINFO); `field` is ctl_name, 96 bytes.
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from kevmond.errors import KernelError
 from kevmond.kernel import abi
 from kevmond.kernel.base import KernelIdentity, KernelStatistics
-from kevmond.kernel.simulated import kctl_sysctls
 from kevmond.kernel.simulated.event_socket import SimulatedEventSocket
 from kevmond.kernel.simulated.sockbuf import SockbufRules
 
@@ -116,10 +115,14 @@ class SimulatedKernel:
 
     def controls(self) -> list[ControlInfo]:
         """See `ControlKernel.controls`."""
+        from kevmond.kernel.simulated import kctl_sysctls  # noqa: PLC0415 - few need them
+
         return kctl_sysctls.infos(self)
 
     def control_statistics(self) -> ControlStatistics:
         """See `ControlKernel.control_statistics`."""
+        from kevmond.kernel.simulated import kctl_sysctls  # noqa: PLC0415 - few need them
+
         return kctl_sysctls.statistics(self)
 
     def statistics(self) -> KernelStatistics:
