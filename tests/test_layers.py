@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "kevmond"
 
 ROOMS = [
-    ["errors", "clock", "units", "paths", "secret", "backoff", "faultpoints", "worker"],
+    ["errors", "clock", "units", "paths", "secret", "backoff", "faultpoints", "worker", "mistakes"],
     ["kernel"],
     ["events"],
     ["stories"],

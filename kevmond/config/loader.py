@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from kevmond.config.settings import DEFAULT_SINKS, Settings
 from kevmond.errors import ConfigError, KevmondError
+from kevmond.mistakes import mistakes
 from kevmond.paths import config_search_path, default_state_dir
-from kevmond.secret import Secret, shown
+from kevmond.secret import Secret
 from kevmond.sinks import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from kevmond.sinks.base import SinkSettings
 
@@ -107,7 +106,7 @@ def _validate(table: Table, where: str, state_dir: Path | None) -> Settings:
             {"journal": {}, "capture": {}, **rest, "sinks": {}}, context=context
         )
     except ValidationError as error:
-        problems += _explain(Settings, error, ())
+        problems += mistakes(Settings, error)
     built: dict[str, SinkSettings] = {}
     if not isinstance(sinks, dict):
         problems.append("sinks: write one table a sink, such as [sinks.log]")
@@ -116,7 +115,7 @@ def _validate(table: Table, where: str, state_dir: Path | None) -> Settings:
         try:
             built[name] = _sink(name, sink, context)
         except ValidationError as error:
-            problems += _explain(registry.usable(sink["type"]).Settings, error, ("sinks", name))
+            problems += mistakes(registry.usable(sink["type"]).Settings, error, ("sinks", name))
         except KevmondError as error:
             problems.append(f"sinks.{name}: {error}")
     if problems or settings is None:
@@ -173,38 +172,3 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _secrets(item, (*key, str(index)))
-
-
-def _explain(
-    model: type[BaseModel], error: ValidationError, prefix: tuple[str, ...]
-) -> Iterator[str]:
-    for problem in error.errors(include_url=False):
-        location = problem["loc"]
-        key = ".".join([*prefix, *(str(part) for part in location)]) or "configuration"
-        if problem["type"] == "extra_forbidden":
-            known = _known_keys(model, location[:-1])
-            near = difflib.get_close_matches(str(location[-1]), known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-            yield f"{key}: unknown key; {hint}"
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            yield f"{key}: {message}{shown(location, problem['input'])}"
-
-
-def _known_keys(model: type[BaseModel], location: Iterable[int | str]) -> list[str]:
-    """Return the keys that may stand at `location`, found by walking the models' annotations."""
-    here: Any = model
-    for part in location:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            field = here.model_fields.get(str(part))
-            here = field.annotation if field is not None else None
-        else:
-            here = next(iter(_models(here)), None)
-    models = _models(here)
-    return [field.alias or name for found in models for name, field in found.model_fields.items()]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in typing.get_args(annotation) for model in _models(part)]

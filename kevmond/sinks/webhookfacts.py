@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,15 +9,13 @@ from pydantic import ValidationError
 
 from kevmond.errors import ConfigError
 from kevmond.events.event import timestamp
-from kevmond.secret import shown
+from kevmond.mistakes import mistakes
 from kevmond.sinks import registry
 from kevmond.sinks.health import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from pydantic import BaseModel
 
     from kevmond.secret import Secret
     from kevmond.sinks.base import SinkSettings
@@ -36,7 +33,7 @@ def checked(table: Mapping[str, Any], state_dir: Path) -> SinkSettings:
     try:
         return model.model_validate(dict(table), context={"state_dir": state_dir})
     except ValidationError as error:
-        raise ConfigError("\n".join(_problems(model, error))) from error
+        raise ConfigError("\n".join(mistakes(model, error))) from error
 
 
 def secrets_of(settings: SinkSettings) -> tuple[Secret, ...]:
@@ -111,21 +108,6 @@ def letters_facts(letters: Sequence[Any]) -> list[dict[str, Any]]:
         }
         for letter in letters
     ]
-
-
-def _problems(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, model.model_fields, 1)
-            known = ", ".join(sorted(model.model_fields))
-            hint = f"did you mean {near[0]}?" if near else f"there are: {known}"
-            yield f"{key}: unknown key; {hint}"
-        elif not key:
-            yield message
-        else:
-            yield f"{key}: {message}{shown(problem['loc'], problem['input'])}"
 
 
 def _time(wall_ns: int | None) -> str | None:
