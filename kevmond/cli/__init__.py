@@ -153,15 +153,13 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except _EscapedError as escaped:
-        if isinstance(escaped.error, BrokenPipeError):  # our reader has seen enough
+    except (_EscapedError, KevmondError, OSError) as caught:
+        failure = caught.error if isinstance(caught, _EscapedError) else caught
+        if isinstance(failure, BrokenPipeError):  # our reader has seen enough
             _silence_stdout()
             sys.exit(0)
-        _say(escaped.error)
-        sys.exit(exit_code(escaped.error))
-    except (KevmondError, OSError) as error:
-        _say(error)
-        sys.exit(exit_code(error))
+        _say(failure)
+        sys.exit(exit_code(failure))
     except Exception as error:
         # The last resort: no traceback reaches a user who did not ask for one.
         if os.environ.get("KEVMOND_TRACEBACK"):

@@ -160,7 +160,7 @@ def _process(client: ControlClient) -> str | None:
 
 
 def _table(infos: list[ControlInfo]) -> Iterator[str]:
-    from kevmond.cli.pretty import printable
+    from kevmond.cli.pretty import printable, table
 
     heads = ("ID", "NAME", "TYPE", "WHO MAY", "SEND", "RECEIVE", "FUNCTIONS", "CLIENTS")
     rows = [
@@ -176,13 +176,7 @@ def _table(infos: list[ControlInfo]) -> Iterator[str]:
         )
         for info in infos
     ]
-    right = {0, 4, 5}
-    widths = [max(len(row[at]) for row in (heads, *rows)) for at in range(len(heads))]
-    for number, row in enumerate((heads, *rows)):
-        cells = [
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+    for number, cells in enumerate(table((heads, *rows), right={0, 4, 5})):
         yield click.style("  ".join(cells).rstrip(), bold=number == 0)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from kevmond.cli import options
 from kevmond.control.sample_abi import CONTROL_NAME
 
 if TYPE_CHECKING:
@@ -29,16 +30,8 @@ _CLOSE_S: Final = 2.0
 """How long closing waits for it."""
 
 
-def kernel_option(function: Function) -> Function:
-    """Add --kernel: parameter `spec: str`."""
-    return click.option(
-        "--kernel",
-        "spec",
-        default="auto",
-        show_default=True,
-        metavar="SOURCE",
-        help="auto, darwin, simulated or simulated:PATH.",
-    )(function)
+kernel_option: Final = options.kernel_option("auto, darwin, simulated or simulated:PATH.")
+"""Add --kernel: parameter `spec: str`, of a kernel that has controls."""
 
 
 def json_option(function: Function) -> Function:

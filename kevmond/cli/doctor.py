@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kevmond.cli.options import kernel_option
+
 if TYPE_CHECKING:
     from kevmond.cli.doctor_checks import Finding
     from kevmond.kernel.base import Kernel
@@ -34,14 +36,7 @@ It needs no kernel extension and changes nothing, but for a tunnel interface tha
 Exit code 1 if any check failed.
 """
 )
-@click.option(
-    "--kernel",
-    "spec",
-    default="auto",
-    show_default=True,
-    metavar="SOURCE",
-    help="auto, darwin, simulated or simulated:PATH.",
-)
+@kernel_option("auto, darwin, simulated or simulated:PATH.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one object a check.")
 def command(spec: str, *, as_json: bool) -> int:
     """Check that kernel events and kernel controls work here, and say of each check why not."""

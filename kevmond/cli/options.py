@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound="Callable[..., object]")
 
 
+def kernel_option(sources: str) -> Callable[[Function], Function]:
+    """Add --kernel: parameter `spec: str`; `sources` are the words that the command takes."""
+    return click.option(
+        "--kernel", "spec", default="auto", show_default=True, metavar="SOURCE", help=sources
+    )
+
+
 def config_options(function: Function) -> Function:
     """Add --config and --set: parameters `config: Path | None` and `overrides: tuple[str, ...]`."""
     for option in (

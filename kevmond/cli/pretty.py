@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Sequence
 
     from kevmond.events.event import Event
     from kevmond.events.wire import WirePayload
@@ -141,3 +141,13 @@ def payload_rows(model: type[WirePayload]) -> Iterator[tuple[int, str, str, str,
     docs = field_docs(model)
     for slot in codec(model).slots:
         yield slot.offset, slot.wire.label, slot.c_name, slot.name, docs.get(slot.name, "")
+
+
+def table(rows: Sequence[Sequence[str]], *, right: Container[int]) -> Iterator[list[str]]:
+    """Pad the cells of rows, headings among them, to columns; those `right` end flush."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield [
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]

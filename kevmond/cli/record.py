@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from kevmond.capture.ledger import LossLedger
+from kevmond.cli.options import kernel_option
 from kevmond.errors import KernelError
 from kevmond.kernel import abi
 from kevmond.kernel.base import EndOfEvents
@@ -44,14 +45,7 @@ Lines are appended whole; a file that exists is continued.  It is readable by it
 """
 )
 @click.argument("file", metavar="FILE|-")
-@click.option(
-    "--kernel",
-    "spec",
-    default="auto",
-    show_default=True,
-    metavar="SOURCE",
-    help="auto, darwin, simulated:PATH or replay:FILE.",
-)
+@kernel_option("auto, darwin, simulated:PATH or replay:FILE.")
 @click.option(
     "--filter", "rules", multiple=True, metavar="RULE", help="Record only these; may be repeated."
 )

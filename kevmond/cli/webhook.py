@@ -79,7 +79,7 @@ def show(name: str, state_dir: Path | None, config: Path | None, *, as_json: boo
 
 
 def _table(found: list[dict[str, Any]]) -> Iterator[str]:
-    from kevmond.cli.pretty import printable
+    from kevmond.cli.pretty import printable, table
 
     heads = ("NAME", "STATE", "WAITING", "DELIVERED", "DEAD", "URL")
     lines = [
@@ -93,19 +93,15 @@ def _table(found: list[dict[str, Any]]) -> Iterator[str]:
         )
         for one in found
     ]
-    widths = [max(len(line[at]) for line in (heads, *lines)) for at in range(len(heads))]
-    for number, line in enumerate((heads, *lines)):
-        cells = [
-            cell.rjust(width) if at in {2, 3, 4} else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
+    for number, cells in enumerate(table((heads, *lines), right={2, 3, 4})):
         if number == 0:
             yield click.style("  ".join(cells).rstrip(), bold=True)
         else:
-            cells[1] = click.style(cells[1], **common.state_style(line[1]))
+            one = found[number - 1]
+            cells[1] = click.style(cells[1], **common.state_style(one["state"]))
             yield "  ".join(cells).rstrip()
-            error = found[number - 1].get("last_error")
-            if error and line[1] != "healthy":
+            error = one.get("last_error")
+            if error and one["state"] != "healthy":
                 yield click.style(f"    {printable(error)}", dim=True)
 
 
