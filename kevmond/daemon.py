@@ -23,7 +23,7 @@ from kevmond.config.loader import Loaded
 from kevmond.errors import ConfigError, KevmondError
 from kevmond.events import own
 from kevmond.events.filters import EventFilter
-from kevmond.events.own import OwnPayload, own_record
+from kevmond.events.own import own_record
 from kevmond.journal.journal import Journal
 from kevmond.kernel.select import open_kernel
 from kevmond.service.logging import configure
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from kevmond.clock import Clock
     from kevmond.control.fleet import ControlFleet
+    from kevmond.events.own_payload import OwnPayload
     from kevmond.journal.notices import Notice
 
 GRACE: Final = 1.0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kevmond.capture.ledger import LossLedger, LossReport
+    from kevmond.events.own_payload import OwnPayload
 
 _TOLD_RANGES = 4
 """Ranges of ids that a record spells out."""
@@ -28,7 +29,7 @@ class LossWatch:
         ledger: LossLedger,
         *,
         check: Callable[[], None],
-        say: Callable[[own.OwnPayload], None],
+        say: Callable[[OwnPayload], None],
         lost: Callable[[], None],
         monotonic_ns: Callable[[], int],
     ) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kevmond.capture.settings import CaptureSettings
     from kevmond.clock import Clock
     from kevmond.events.filters import EventFilter
+    from kevmond.events.own_payload import OwnPayload
     from kevmond.journal.journal import Journal
     from kevmond.kernel.base import Kernel
 
@@ -379,7 +380,7 @@ class Capture:
 
     # ------------------------------------------------------------------ what is said
 
-    def _say(self, payload: own.OwnPayload, interface: str | None = None) -> None:
+    def _say(self, payload: OwnPayload, interface: str | None = None) -> None:
         seq, wall_ns = self._journal.next_seq, self._clock.wall_ns()
         record = own.own_record(
             self.context, payload, seq=seq, wall_ns=wall_ns, interface=interface

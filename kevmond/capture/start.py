@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kevmond.capture.position import Position
     from kevmond.capture.socket import Opened
     from kevmond.events.filters import EventFilter
+    from kevmond.events.own_payload import OwnPayload
     from kevmond.journal.journal import Journal
 
 
@@ -25,7 +26,7 @@ def first_words(
     *,
     filters: Sequence[EventFilter],
     before: Position | None,
-) -> Iterator[own.OwnPayload]:
+) -> Iterator[OwnPayload]:
     """Yield the first records of a run; `before` is how far the run before had come, if known."""
     identity = opened.identity
     missed = before.missed(identity.boot_id, opened.last_id) if before is not None else None

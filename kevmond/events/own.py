@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from kevmond.events import control
 from kevmond.events.event import Event, Kind, Record, Severity, timestamp
-from kevmond.events.own_payload import OwnPayload as OwnPayload  # noqa: PLC0414 - also from here
+from kevmond.events.own_payload import OwnPayload
 
 if TYPE_CHECKING:
     from kevmond.events.event import Context, Payload

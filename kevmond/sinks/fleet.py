@@ -19,7 +19,7 @@ from kevmond.sinks.runner import SinkRunner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kevmond.events.own import OwnPayload
+    from kevmond.events.own_payload import OwnPayload
     from kevmond.sinks.base import Sink, SinkSettings
     from kevmond.sinks.health import SinkStatistics
     from kevmond.sinks.journal import DeadLetters, JournalLike

@@ -13,6 +13,8 @@ from kevmond.events import own
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kevmond.events.own_payload import OwnPayload
+
 BURST: Final = 8
 """Reports that may follow one another at once."""
 REFILL: Final = 15.0
@@ -109,7 +111,7 @@ class Health:
     def __init__(
         self,
         name: str,
-        announce: Callable[[own.OwnPayload], None],
+        announce: Callable[[OwnPayload], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
         on_state: Callable[[str], None] | None = None,

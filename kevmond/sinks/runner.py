@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from kevmond.events.event import Record
-    from kevmond.events.own import OwnPayload
+    from kevmond.events.own_payload import OwnPayload
     from kevmond.sinks.base import Sink, SinkSettings
     from kevmond.sinks.delivery import Next
     from kevmond.sinks.journal import CursorLike, DeadLetters, JournalLike

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
-    from kevmond.events.own import OwnPayload
+    from kevmond.events.own_payload import OwnPayload
     from kevmond.sinks.base import SinkSettings
     from kevmond.sinks.fleet import Fleet
     from kevmond.sinks.journal import CursorLike
