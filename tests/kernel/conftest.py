@@ -1,6 +1,9 @@
 """A simulated kernel served by a thread, for clients in the test's own thread or process."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -48,3 +51,34 @@ def serving(kernel=None, ready=None):
 def served():
     """Serve a simulated kernel (a new one unless given) from a thread."""
     return serving
+
+
+@pytest.fixture(scope="session")
+def preloaded(kevshim_environment):
+    """Run Python with the library preloaded, on the kernel served at a path; what it printed."""
+
+    def run(arguments, server=os.devnull):
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            env=kevshim_environment(server),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def has_all_of():
+    """Hold classes to a Protocol: each has every member that it asks for."""
+
+    def check(protocol, kinds):
+        wanted = {name for name in vars(protocol) if not name.startswith("_")}
+        for kind in kinds:
+            assert wanted <= {*dir(kind), "name"}, kind
+
+    return check

@@ -1,9 +1,7 @@
 """Every kernel's control socket obeys one contract; the checks are in control_contract.py."""
 
 import json
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -60,18 +58,9 @@ def test_errno_of_remote(name, served):
 
 
 @pytest.fixture(scope="module")
-def darwin_failures(kevshim_environment):
+def darwin_failures(preloaded):
     """Tell what failed of checks and rows where PF_SYSTEM sockets are interposed."""
-    result = subprocess.run(
-        [sys.executable, PROGRAM],
-        env=kevshim_environment(os.devnull),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+    return json.loads(preloaded([PROGRAM]))
 
 
 @pytest.mark.parametrize("name", [*CHECKS, *SERVED_CHECKS])
@@ -86,7 +75,7 @@ def test_errno_of_darwin_through_shim(name, darwin_failures):
     assert darwin_failures[1].get(name) is None, darwin_failures[1][name]
 
 
-def test_protocols_are_met():
+def test_protocols_are_met(has_all_of):
     """Each class has every member that its Protocol asks for."""
     kernels: list[type[ControlKernel]] = [SimulatedKernel, RemoteKernel, DarwinKernel]
     sockets: list[type[ControlSocket]] = [
@@ -94,7 +83,5 @@ def test_protocols_are_met():
         RemoteControlSocket,
         DarwinControlSocket,
     ]
-    for kinds, protocol in ((kernels, ControlKernel), (sockets, ControlSocket)):
-        wanted = {name for name in vars(protocol) if not name.startswith("_")}
-        for kind in kinds:
-            assert wanted <= {*dir(kind), "name"}, kind
+    has_all_of(ControlKernel, kernels)
+    has_all_of(ControlSocket, sockets)

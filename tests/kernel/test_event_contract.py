@@ -2,8 +2,6 @@
 
 import json
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,19 +52,10 @@ def test_remote_framed(name, served):
 
 
 @pytest.fixture(scope="module")
-def darwin_failures(kevshim_environment, served):
+def darwin_failures(preloaded, served):
     """Tell what failed of the checks in a process whose PF_SYSTEM sockets are interposed."""
     with served() as path:
-        result = subprocess.run(
-            [sys.executable, PROGRAM, path],
-            env=kevshim_environment(path),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+        return json.loads(preloaded([PROGRAM, path], path))
 
 
 @each_check
@@ -75,7 +64,7 @@ def test_darwin_through_shim(name, darwin_failures):
     assert darwin_failures.get(name) is None, darwin_failures[name]
 
 
-def test_protocols_are_met():
+def test_protocols_are_met(has_all_of):
     """Each class has every member that its Protocol asks for."""
     kernels: list[type[Kernel]] = [SimulatedKernel, RemoteKernel, DarwinKernel]
     sockets: list[type[EventSocket]] = [
@@ -83,7 +72,5 @@ def test_protocols_are_met():
         RemoteEventSocket,
         DarwinEventSocket,
     ]
-    for kinds, protocol in ((kernels, Kernel), (sockets, EventSocket)):
-        wanted = {name for name in vars(protocol) if not name.startswith("_")}
-        for kind in kinds:
-            assert wanted <= {*dir(kind), "name"}, kind
+    has_all_of(Kernel, kernels)
+    has_all_of(EventSocket, sockets)

@@ -1,10 +1,8 @@
 """The preloaded library answers libc's calls on PF_SYSTEM as a Mac does, and no others."""
 
 import json
-import os
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,25 +19,11 @@ CHECKS = runpy.run_path(str(PROGRAM))["CHECKS"] if LINUX else {}
 CONTROL_CHECKS = runpy.run_path(str(CONTROL_PROGRAM))["CHECKS"] if LINUX else {}
 
 
-def run(arguments, environment):
-    """Run Python with the library preloaded; what it printed."""
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 @pytest.fixture(scope="module")
-def failures(kevshim_environment, served):
+def failures(preloaded, served):
     """Tell what failed of the checks in a process with the library preloaded."""
     with served() as path:
-        return json.loads(run([PROGRAM, path], kevshim_environment(path)))
+        return json.loads(preloaded([PROGRAM, path], path))
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -49,9 +33,9 @@ def test_libc(name, failures):
 
 
 @pytest.fixture(scope="module")
-def control_failures(kevshim_environment):
+def control_failures(preloaded):
     """Tell what failed of the checks on control sockets."""
-    return json.loads(run([CONTROL_PROGRAM], kevshim_environment(os.devnull)))
+    return json.loads(preloaded([CONTROL_PROGRAM]))
 
 
 @pytest.mark.parametrize("name", CONTROL_CHECKS)
@@ -68,10 +52,10 @@ sock.close()
 """
 
 
-def test_newer_kernel_clamps(kevshim_environment, served):
+def test_newer_kernel_clamps(preloaded, served):
     """Against a kernel that clamps, the size read back is what counts."""
     with served(SimulatedKernel(clamp_receive_space=True)) as path:
-        assert run(["-c", GRANTED], kevshim_environment(path)) == "8388608\n"
+        assert preloaded(["-c", GRANTED], path) == "8388608\n"
 
 
 GONE = """
@@ -96,10 +80,10 @@ sock.close()
 """
 
 
-def test_kernel_that_is_gone(kevshim_environment, served):
+def test_kernel_that_is_gone(preloaded, served):
     """A simulated kernel that reboots is gone to the Darwin socket, for reads and for ioctls."""
     with served() as path:
-        output = run(["-c", GONE, path], kevshim_environment(path))
+        output = preloaded(["-c", GONE, path], path)
     assert output.split() == ["ECONNRESET", "ECONNRESET", "None"]
 
 
