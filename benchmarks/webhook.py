@@ -118,7 +118,7 @@ async def kevmond(
 
     async def delivered() -> None:
         while min(sink.position for sink in fleet.statistics()) < journal.next_seq - 1:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.005)
 
     append(journal, WARM_UP, ready=ready)
     await delivered()

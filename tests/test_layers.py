@@ -8,7 +8,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "kevmond"
 
 ROOMS = [
-    ["errors", "clock", "units", "paths", "secret", "backoff", "faultpoints", "worker", "mistakes"],
+    [
+        "errors",
+        "clock",
+        "units",
+        "paths",
+        "secret",
+        "backoff",
+        "faultpoints",
+        "worker",
+        "timelimit",
+        "mistakes",
+    ],
     ["kernel"],
     ["events"],
     ["stories"],

@@ -182,6 +182,11 @@ class Record:
         self._line: bytes | None = None
 
     @property
+    def decoded(self) -> bool:
+        """Whether somebody has looked at it, and its event is still kept."""
+        return self._event is not None
+
+    @property
     def event(self) -> Event:
         """The decoded event."""
         event = self._event

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from kevmond.errors import KevmondError, PermanentError, RetryableError
+from kevmond.timelimit import TimeLimit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ class Caller:
 
     def __init__(self, seconds: float) -> None:
         """Take how long one call may last."""
-        self._seconds = seconds
+        self._limit = TimeLimit(seconds)
         self._turn = asyncio.Lock()
 
     @property
@@ -34,13 +35,14 @@ class Caller:
         such), with a text of one line.
         """
         try:
-            async with self._turn, asyncio.timeout(self._seconds) as scope:
-                return await method(*args, **kwargs)
+            async with self._turn:
+                with self._limit:
+                    return await method(*args, **kwargs)
         except (PermanentError, RetryableError):
             raise
         except TimeoutError as error:
-            late = f"no answer within {self._seconds:g} s"
-            raise RetryableError(late if scope.expired() else text_of(error)) from error
+            late = f"no answer within {self._limit.seconds:g} s"
+            raise RetryableError(late if self._limit.expired else text_of(error)) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

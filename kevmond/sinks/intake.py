@@ -64,11 +64,15 @@ class Intake:
         if self._hand.batch and self._linger:
             await self._gather(cursor, hurried, self._monotonic() + self._linger)
 
+    def take(self) -> bool:
+        """Hand over a record that was read ahead, if there is one; return whether there was."""
+        if not self._ahead:
+            return False
+        self._hand.accept((self._ahead.popleft(),))
+        self._get_ready()
+        return True
+
     async def _read(self, cursor: CursorLike) -> None:
-        if self._ahead:
-            self._hand.accept([self._ahead.popleft()])
-            self._get_ready()
-            return
         room = self._hand.room
         single = self._hand.size == 1
         try:
@@ -88,7 +92,7 @@ class Intake:
 
     def _get_ready(self) -> None:
         """Have the next record decoded while the sink waits for its receiver."""
-        if self._ahead:
+        if self._ahead and not self._ahead[0].decoded:
             asyncio.get_running_loop().call_soon(_decode, self._ahead[0])
 
     async def _gather(self, cursor: CursorLike, hurried: Callable[[], bool], until: float) -> None:

@@ -3,7 +3,8 @@
 Each sink has its own runner, task and place in the journal, so none waits for another, and the
 reader of the kernel waits for none.  A record is acknowledged when the sink took it, when its
 filter held it back, when it went to the dead letters, or when the sink refused it for good, which
-is counted and said; never otherwise.  An idle runner has no timer: it waits for the journal.
+is counted and said; never otherwise.  An idle runner waits for the journal and has no timer, but
+that of its last call's limit, once.
 """
 
 from __future__ import annotations
@@ -299,7 +300,10 @@ class SinkRunner:
                         await self._delivery.top_up(cursor)
                     await self._follow(following)
                 else:
-                    await self._fill(cursor)
+                    if not self._intake.take():
+                        await self._fill(cursor)
+                    if not self._hand.batch:
+                        cursor.acknowledge(self._hand.done_to(0))
         except (CursorClosed, _Over):
             pass
         except Exception as error:  # noqa: BLE001 - a mistake of ours: said, not hidden in a task
@@ -352,9 +356,6 @@ class SinkRunner:
         except KevmondError as error:  # the journal is in trouble
             self.health.refused(text_of(error))
             await self._wait(self._outage.unreachable())
-            return
-        if not self._hand.batch:
-            cursor.acknowledge(self._hand.done_to(0))
 
     # ------------------------------------------------------------------ waits and rests
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from kevmond.errors import GoneError, PermanentError, RetryableError, SinkError
@@ -22,8 +21,7 @@ EXCERPT: Final = 1024
 _SECONDS: Final = re.compile(r"\d{1,9}(\.\d{0,9})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the receiver said."""
 
     status: int

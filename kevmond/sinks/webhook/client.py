@@ -22,6 +22,7 @@ from kevmond.sinks.webhook.failures import failure
 from kevmond.sinks.webhook.handshake import allowed_rate
 from kevmond.sinks.webhook.resolver import Resolver
 from kevmond.sinks.webhook.target import Gate
+from kevmond.timelimit import TimeLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,12 +75,13 @@ class Client:
                 socket_factory=self._gate,
             ),
             headers={"User-Agent": AGENT, "Accept-Encoding": "identity", **credentials.headers},
-            timeout=aiohttp.ClientTimeout(total=settings.timeout, connect=settings.connect_timeout),
+            timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=ANSWER_BYTES,
             trust_env=False,
         )
+        self._limit = TimeLimit(settings.timeout)  # aiohttp's own takes a timer for each request
         self._kept = False
         """Whether the last request left a connection open, which its other end may have closed."""
 
@@ -124,14 +126,16 @@ class Client:
     async def _send(self, method: str, headers: Mapping[str, str], data: bytes | None) -> Answer:
         kept, self._kept = self._kept, False
         try:
-            return await self._try(method, headers, data)
+            with self._limit:
+                return await self._try(method, headers, data)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if not kept or isinstance(error, aiohttp.ClientConnectorError):
                 raise self._failure(error) from error
             # The connection was an old one, and closed while this request was on its way.  That
             # says nothing about the receiver; a new one does.
             try:
-                return await self._try(method, headers, data)
+                with self._limit:
+                    return await self._try(method, headers, data)
             except (aiohttp.ClientError, TimeoutError, OSError) as again:
                 raise self._failure(again) from again
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

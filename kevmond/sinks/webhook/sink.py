@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kevmond.events.event import Record
     from kevmond.sinks.base import SinkSettings
     from kevmond.sinks.webhook.answer import Answer
-    from kevmond.sinks.webhook.body import Body
     from kevmond.sinks.webhook.client import Client
 
 AT_ONCE: Final = 32
@@ -64,8 +63,14 @@ class WebhookSink:
         client = self._client
         assert client is not None, "open comes first"
         while True:
-            body, compressed = await self._prepare(batch)
-            await self._may_send(client, batch[0])
+            if len(batch) > AT_ONCE:
+                await self._encode(batch)
+            body = compose(batch, self._settings, self._limit)
+            compressed = None
+            if self._settings.gzip:
+                compressed = await self._worker.run(_compressed, body.content)
+            if self._settings.handshake:
+                await self._may_send(client, batch[0])
             answer = await client.post(body, compressed)
             if answer.status == 413 and body.count > 1:  # noqa: PLR2004 - Content Too Large
                 self._limit = len(body.content) // 2
@@ -93,21 +98,15 @@ class WebhookSink:
         if before is not None:
             await before.aclose()
 
-    async def _prepare(self, batch: Sequence[Record]) -> tuple[Body, bytes | None]:
-        settings = self._settings
-        for number, record in enumerate(batch[: settings.batch_size]):
+    async def _encode(self, batch: Sequence[Record]) -> None:
+        """Have every record's JSON made."""
+        for number, record in enumerate(batch[: self._settings.batch_size]):
             if number and number % AT_ONCE == 0:
                 await asyncio.sleep(0)
             _ = record.line
-        body = compose(batch, settings, self._limit)
-        if not settings.gzip:
-            return body, None
-        return body, await self._worker.run(_compressed, body.content)
 
     async def _may_send(self, client: Client, record: Record) -> None:
         """Have the receiver's word that it takes events, and wait as long as its rate wants it."""
-        if not self._settings.handshake:
-            return
         if self._pace is None:
             self._pace = Pace(await client.handshake(record.event.host))
         await self._pace.wait()
