@@ -1,5 +1,6 @@
 """Builds kexts for Linux, and runs them in their host as child processes."""
 
+import contextlib
 import functools
 import os
 import queue
@@ -177,5 +178,6 @@ class HostProcess:
             self.process.kill()
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a word that it ended before reading
+            self.process.stdin.close()
         self.process.stdout.close()
