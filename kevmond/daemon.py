@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kevmond.api.listener import SOCKET, ApiError
-from kevmond.api.server import ApiServer, Services
+from kevmond.api.server import ApiServer
+from kevmond.api.services import Services
 from kevmond.capture.reach import opens_ways
 from kevmond.capture.reader import Capture
 from kevmond.capture.socket import REPLAY
@@ -83,7 +84,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._log: Any = configure(self._loaded.settings.daemon.log_level)
         self._stop_reason: asyncio.Future[str] | None = None
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._reloads: set[asyncio.Task[Any]] = set()
         self._turn = asyncio.Lock()
         self._controls: ControlFleet | None = None
         self._early: list[OwnPayload] | None = []
@@ -120,7 +121,6 @@ class Daemon:
             log=self._log,
             changed=self._refilter,
         )
-        self._api = ApiServer(state_dir / SOCKET, Services(self._webhooks), log=self._log)
         try:
             self._kernel = open_kernel(settings.kernel.source)
             story = self._load_story()
@@ -134,6 +134,7 @@ class Daemon:
                 log=self._log,
                 heard=self._heard,
             )
+            self._api = ApiServer(state_dir / SOCKET, self._services(), log=self._log)
             await self._fleet.apply(settings.sinks, settings.daemon.drain_deadline)
             await self._capture.start()
         except BaseException:
@@ -151,6 +152,19 @@ class Daemon:
         await self._apply_controls()
         self._story = self._tell(story)
         self._ending = asyncio.get_running_loop().create_task(self._await_end(), name="capture")
+
+    def _services(self) -> Services:
+        """Return what may be asked of this daemon over its API."""
+        return Services(
+            subscriptions=self._webhooks,
+            journal=self._journal,
+            fleet=self._fleet,
+            capture=self._capture,
+            kernel=self._kernel.name,
+            started_ns=self._clock.wall_ns(),
+            config=self._config_in_force,
+            reload=self._reload,
+        )
 
     async def _await_end(self) -> None:
         await self._capture.finished
@@ -281,22 +295,24 @@ class Daemon:
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
 
-    async def _reload(self) -> None:
+    async def _reload(self) -> dict[str, Any]:
         """Check the configuration, swap what can be swapped, and say what became of it."""
         async with self._turn:
             if self._stop_reason is None or self._stop_reason.done():
-                return
+                return self._report("refused", problems=["the daemon is stopping"])
             try:
                 loaded = self._load(self._loaded.settings.daemon.state_dir)
-                await self._swap(loaded)
+                return await self._swap(loaded)
             except ConfigError as error:
                 problems = str(error).splitlines()
                 self._log.error("configuration refused; the old one stays", problems=problems)
                 self._say(own.Config(state="refused", changes=problems, file=self._file()))
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not go unsaid
-                self._log.error("reload failed", error=f"{type(error).__name__}: {error}")
+                problems = [f"{type(error).__name__}: {error}"]
+                self._log.error("reload failed", error=problems[0])
+            return self._report("refused", problems=problems)
 
-    async def _swap(self, loaded: Loaded) -> None:
+    async def _swap(self, loaded: Loaded) -> dict[str, Any]:
         from kevmond.config.changes import compare  # noqa: PLC0415 - only a reload needs it
 
         changes = compare(self._loaded.settings, loaded.settings)
@@ -312,12 +328,25 @@ class Daemon:
         self._say(own.Config(state="applied", changes=applied, file=self._file()))
         for line in failed:
             self._log.error("a sink could not reopen", sink=line)
-        if changes.needs_restart:
-            self._say(
-                own.Config(
-                    state="needs-restart", changes=list(changes.needs_restart), file=self._file()
-                )
-            )
+        late = list(changes.needs_restart)
+        if late:
+            self._say(own.Config(state="needs-restart", changes=late, file=self._file()))
+        return self._report("applied", applied=applied, needs_restart=late, problems=failed)
+
+    def _report(self, state: str, **lists: list[str]) -> dict[str, Any]:
+        """Say what became of a reload; `Services.reload` tells the shape."""
+        return {
+            "state": state,
+            "applied": [],
+            "needs_restart": [],
+            "problems": [],
+            "file": self._file(),
+            **lists,
+        }
+
+    def _config_in_force(self) -> dict[str, Any]:
+        settings = self._loaded.settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {"file": self._file(), "settings": settings}
 
     def _file(self) -> str | None:
         return str(self._loaded.path) if self._loaded.path is not None else None

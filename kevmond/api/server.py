@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kevmond.api.listener import Listener
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from kevmond.sinks.subscriptions import Subscriptions
+    from kevmond.api.services import Services
 
 MOST: Final = 32
 """Connections at once; more are closed as soon as they come."""
@@ -36,13 +35,6 @@ LINGER: Final = 1.0
 """Seconds for which the rest of a body that nobody wants is still read."""
 PAUSE: Final = 1.0
 """Seconds without accepting after an error such as EMFILE."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What of the daemon can be asked."""
-
-    subscriptions: Subscriptions
 
 
 class ApiServer:

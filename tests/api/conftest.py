@@ -8,7 +8,8 @@ import pytest
 
 from kevmond.api.client import ApiClient
 from kevmond.api.listener import SOCKET
-from kevmond.api.server import ApiServer, Services
+from kevmond.api.server import ApiServer
+from kevmond.api.services import Services
 
 
 class Log:
@@ -58,6 +59,11 @@ class Subscriptions:
         return [] if what == "failures" else {"what": what}
 
 
+def services(**parts):
+    """Make services of which only the given parts are there."""
+    return Services(**{name: parts.get(name) for name in Services.__dataclass_fields__})
+
+
 @pytest.fixture
 def folder():
     """Make a folder with a short path: a Unix socket's path may have about 100 characters."""
@@ -80,7 +86,7 @@ def log():
 @pytest.fixture
 async def server(folder, subscriptions, log):
     """Serve the API."""
-    server = ApiServer(folder / SOCKET, Services(subscriptions), log=log)
+    server = ApiServer(folder / SOCKET, services(subscriptions=subscriptions), log=log)
     await server.start()
     yield server
     await server.aclose()

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from kevmond.api import routes
+from kevmond.api import answers
 from kevmond.api import server as module
 from kevmond.api.client import ApiRefusal, ApiUnreachable
 from kevmond.api.peer import Peer
@@ -20,9 +20,9 @@ from kevmond.sinks.webhookbook import ConflictError, UnknownWebhookError
 IDLE = """
 import asyncio, sys, uvloop
 from pathlib import Path
-from kevmond.api.server import ApiServer, Services
+from kevmond.api.server import ApiServer
 async def main():
-    server = ApiServer(Path(sys.argv[1]), Services(None), log=None)
+    server = ApiServer(Path(sys.argv[1]), None, log=None)
     await server.start()
     print("aiohttp" in sys.modules, server.loaded)
     await server.aclose()
@@ -115,7 +115,7 @@ async def test_caller_without_a_request_is_closed(ask, folder, server, monkeypat
 
 async def test_slow_body_is_refused(folder, server, subscriptions, monkeypatch):
     """A request that does not come to its end is answered, and its connection closed."""
-    monkeypatch.setattr(routes, "READ", 0.05)
+    monkeypatch.setattr(answers, "READ", 0.05)
     monkeypatch.setattr(module, "LINGER", 0.05)
     reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
     writer.write(b"POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")

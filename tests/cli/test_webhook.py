@@ -16,7 +16,8 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from kevmond.api.listener import SOCKET
-from kevmond.api.server import ApiServer, Services
+from kevmond.api.server import ApiServer
+from kevmond.api.services import Services
 from kevmond.events.own import own_record
 from kevmond.journal import Journal, JournalSettings
 from kevmond.sinks.fleet import Fleet
@@ -89,7 +90,9 @@ class Daemon:
         configured = WebhookSettings(url=url, allow_http=True, allow_private=True, enabled=True)
         await self.fleet.apply({"configured": configured}, PATIENCE)
         await self.webhooks.start()
-        self.server = ApiServer(self.folder / SOCKET, Services(self.webhooks), log=Log())
+        parts = dict.fromkeys(Services.__dataclass_fields__)
+        services = Services(**{**parts, "subscriptions": self.webhooks})
+        self.server = ApiServer(self.folder / SOCKET, services, log=Log())
         await self.server.start()
 
     async def stop(self):

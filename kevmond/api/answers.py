@@ -1,0 +1,133 @@
+"""What every route shares: reading a request, answering in JSON, and mistakes told as JSON.
+
+A mistake is {"error": ..., "hint": ...} and a 4xx.  Imports aiohttp, so it is imported by the first
+caller only (`server`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kevmond import __version__
+from kevmond.api.services import Services
+from kevmond.errors import ConfigError, KevmondError
+from kevmond.sinks.webhookbook import ConflictError, SubscriptionError, UnknownWebhookError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MOST_BYTES: Final = 256 << 10
+"""Longest body of a request."""
+READ: Final = 10.0
+"""Seconds within which a request has to be there as a whole."""
+
+SERVICES: Final = web.AppKey("services", Services)
+"""What of the daemon a handler may ask: `request.app[SERVICES]`."""
+
+Model = TypeVar("Model", bound="Body")
+
+
+class Body(BaseModel):
+    """A request's body."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CallerGone(Exception):  # noqa: N818 - nobody is there to be told
+    """The caller hung up in the middle of its request."""
+
+
+class NotHereError(KevmondError):
+    """What was asked for is not there: a 404."""
+
+
+class RefusedError(KevmondError):
+    """It cannot be done as things are: a 409; `hint` says what would help."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def number(request: web.Request, key: str, default: int) -> int:
+    """Return a whole number of the query; ConfigError if it is none."""
+    text = request.query.get(key, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{key}: not a number: {text!r}")
+    return int(text)
+
+
+async def read(request: web.Request, model: type[Model]) -> Model:
+    """Return the body of a request; ConfigError names what is wrong with it."""
+    try:
+        async with asyncio.timeout(READ):
+            data = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except ConnectionError as error:
+        raise CallerGone from error
+    except web.RequestPayloadError as error:
+        raise ConfigError(f"body: cannot be read: {error}") from error
+    try:
+        return model.model_validate_json(data or b"{}")
+    except ValidationError as error:
+        told = []
+        for problem in error.errors(include_url=False):
+            key = ".".join(str(part) for part in problem["loc"]) or "body"
+            told.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}")
+        raise ConfigError("\n".join(told)) from error
+
+
+def answer(facts: dict[str, Any], status: int = 200) -> web.Response:
+    """Return an answer in JSON."""
+    return web.json_response(facts, status=status)
+
+
+def _hint(error: web.HTTPException) -> str:
+    """Return what to do about a request that HTTP itself refuses."""
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return f"a request's body may have {MOST_BYTES >> 10} KiB"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"this path takes {', '.join(sorted(error.allowed_methods))}"
+    if isinstance(error, web.HTTPRequestTimeout):
+        return f"a request has to be there as a whole within {READ:g} s"
+    return f"this daemon is kevmond {__version__}; is the caller of another version?"
+
+
+def _status(error: KevmondError) -> int:
+    if isinstance(error, (UnknownWebhookError, NotHereError)):
+        return 404
+    return 409 if isinstance(error, (ConflictError, RefusedError)) else 422
+
+
+def errors(log: Any, heard: Callable[[web.Request], None]) -> Any:
+    """Return the middleware that turns every error into JSON."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        heard(request)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            text = f"{request.method} {request.path}: {error.reason}"
+            return answer({"error": text, "hint": _hint(error)}, status=error.status)
+        except CallerGone:
+            log.debug("a caller of the API hung up", path=request.path)
+            return answer({"error": "the request is cut off", "hint": ""}, status=400)
+        except KevmondError as error:
+            hint = error.hint if isinstance(error, (SubscriptionError, RefusedError)) else ""
+            return answer({"error": str(error), "hint": hint}, status=_status(error))
+        except Exception as error:  # noqa: BLE001 - told to the caller, and in the log
+            text = f"{type(error).__name__}: {error}"
+            log.error("a request to the API failed", path=request.path, error=text)  # noqa: TRY400 - one line
+            return answer({"error": text, "hint": "a bug: please report it"}, status=500)
+
+    return middleware
