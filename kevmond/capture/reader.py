@@ -19,6 +19,7 @@ from kevmond.capture.resync import Resync
 from kevmond.capture.socket import REPLAY, Batch, Opened, connect, vendor_names
 from kevmond.capture.start import first_words
 from kevmond.capture.statistics import CaptureStatistics
+from kevmond.capture.tally import Tally
 from kevmond.clock import SystemClock
 from kevmond.errors import KernelError
 from kevmond.events import own
@@ -94,6 +95,8 @@ class Capture:
         self._errors = 0
         self._reopened = 0
         self._space = 0
+        self._missed: int | None = None
+        self._tally = Tally()
         self._last_filter = KernelFilter()
 
     # ------------------------------------------------------------------ from outside
@@ -110,6 +113,8 @@ class Capture:
         for payload in first_words(
             self._kernel.name, opened, self._journal, filters=self._filters, before=before
         ):
+            if isinstance(payload, own.Start):
+                self._missed = payload.missed
             self._say(payload)
         self._remember()
         try:
@@ -164,6 +169,8 @@ class Capture:
             connected=opened is not None,
             receive_space=self._space,
             kernel_filter=self._last_filter if opened is None else opened.kernel_filter,
+            tally=self._tally,
+            missed_before_start=self._missed,
         )
 
     # ------------------------------------------------------------------ the hot path
@@ -207,7 +214,9 @@ class Capture:
             ]
         self._journal.append(records)
         self._heard(raws)
-        self._ledger.observe(batch.ids(), now_ns, opened.known_last_id)
+        ids = batch.ids()
+        self._tally.count(raws, sound=None not in ids)
+        self._ledger.observe(ids, now_ns, opened.known_last_id)
         self._remember()
         if named:
             with contextlib.suppress(KernelError):  # the next read tells what is wrong

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kevmond.capture.ledger import Totals
+    from kevmond.capture.tally import Tally
     from kevmond.kernel.base import KernelFilter
 
 
@@ -26,6 +27,10 @@ class CaptureStatistics:
     """Receive buffer granted, bytes; 0 if no socket was ever open."""
     kernel_filter: KernelFilter
     """What the kernel is asked for."""
+    tally: Tally
+    """What was read by type; goes on counting."""
+    missed_before_start: int | None
+    """Events that were posted between the run before and this one; None if that is not known."""
 
     @property
     def delivered(self) -> int:

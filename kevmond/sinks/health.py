@@ -99,6 +99,8 @@ class SinkStatistics:
     """Wall clock of the first of them."""
     next_attempt_ns: int | None = None
     """Wall clock of the next one; None if none is waited for."""
+    since_ns: int = 0
+    """Wall clock at which the state began."""
 
 
 class Health:
@@ -114,16 +116,20 @@ class Health:
         announce: Callable[[OwnPayload], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
         on_state: Callable[[str], None] | None = None,
     ) -> None:
         """`on_state` is called with every new state, but that it stopped."""
         self.state = State.STARTING
+        self.since_ns = wall_ns()
+        """Wall clock at which that began."""
         self.counters = Counters()
         self.last_error: str | None = None
         self.attempts = 0
         """Attempts that failed since the last that did not."""
         self._name = name
         self._announce = announce
+        self._wall_ns = wall_ns
         self._on_state = on_state
         self._before = State.STARTING  # when it came to rest
         self._told = _Told()
@@ -225,6 +231,7 @@ class Health:
     def _change(self, state: State) -> None:
         if state is not self.state:
             self.state = state
+            self.since_ns = self._wall_ns()
             self._changes.news()
             if self._on_state is not None:
                 self._on_state(state.value)

@@ -69,7 +69,9 @@ class SinkRunner:
         self.name = name
         self.cursor_name = f"sink.{name}"
         """Name of the sink's place in the journal, and of whose its dead letters are."""
-        self.health = Health(name, announce, monotonic=monotonic, on_state=on_state)
+        self.health = Health(
+            name, announce, monotonic=monotonic, wall_ns=wall_ns, on_state=on_state
+        )
         self._sink = sink
         self._settings = settings
         self._journal = journal
@@ -162,6 +164,7 @@ class SinkRunner:
             attempts=self.attempts,
             head_since_ns=self.head_since_ns,
             next_attempt_ns=self.next_attempt_ns,
+            since_ns=health.since_ns,
         )
 
     async def start(self) -> None:

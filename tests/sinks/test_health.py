@@ -51,6 +51,18 @@ def test_outage_is_told_once_and_so_is_its_end(health, told):
     assert health.attempts == 0
 
 
+def test_since_when(told):
+    """A state is dated by its beginning, however often it is confirmed."""
+    times = iter(range(10, 100))
+    health = Health("files", told.append, monotonic=Hand(), wall_ns=lambda: next(times))
+    assert health.since_ns == 10
+    health.refused("no")
+    health.refused("no")
+    assert health.since_ns == 11
+    health.taken(1)
+    assert health.since_ns == 12
+
+
 def test_start_that_fails_is_told(told):
     """A sink that cannot be opened at first is told of, and its opening too."""
     health = Health("files", told.append, monotonic=Hand())
