@@ -1,11 +1,14 @@
-"""Durations and sizes as people write them in a configuration."""
+"""Durations, sizes and times as people write them."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
+
+from kevmond.errors import ConfigError
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES: Final = {
@@ -45,3 +48,21 @@ Duration = Annotated[float, BeforeValidator(_seconds)]
 
 Size = Annotated[int, BeforeValidator(_bytes)]
 """Bytes; also text such as "64KiB", "10MiB", "1GB"."""
+
+
+def moment(text: str, now_ns: int) -> int:
+    """Read a time: RFC 3339, or how long ago ("90s", "2h"); nanoseconds since the epoch.
+
+    A time without a zone is local.  Raises ConfigError.
+    """
+    try:
+        return now_ns - int(_seconds(text) * 1e9)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        when = dt.datetime.fromisoformat(text).astimezone()
+        return int(when.timestamp() * 1_000_000) * 1000
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"not a time: {text!r}; write 2026-11-24T08:09:31Z, or how long ago: 90s, 2h, 1d"
+        ) from error

@@ -1,9 +1,12 @@
 """Durations and sizes as people write them."""
 
+import time
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from kevmond.units import Duration, Size
+from kevmond.errors import ConfigError
+from kevmond.units import Duration, Size, moment
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,30 @@ def test_unknown_unit_is_told_with_the_known_ones():
         TypeAdapter(Duration).validate_python("5 days")
     with pytest.raises(ValidationError, match=r"not a size: '5 kb'.*KiB"):
         TypeAdapter(Size).validate_python("5 kb")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 910.0), ("1970-01-01T00:01:00Z", 60.0), ("1970-01-01T01:00:00+01:00", 0.0)],
+)
+def test_moment_is_a_time_or_how_long_ago(text, seconds):
+    """Both forms give nanoseconds since the epoch."""
+    assert moment(text, 1000 * 10**9) == int(seconds * 1e9)
+
+
+def test_time_without_zone_is_local(monkeypatch):
+    """People write the time on their clock."""
+    monkeypatch.setenv("TZ", "UTC-2")
+    time.tzset()
+    try:
+        assert moment("1970-01-01T02:00:01", 0) == 10**9
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "5 days", "9" * 400 + "s", "2026-13-01", "-5s"])
+def test_no_time_is_told_with_the_forms_that_are_understood(text):
+    """A mistake is answered with what to write."""
+    with pytest.raises(ConfigError, match=r"not a time: .*how long ago: 90s"):
+        moment(text, 0)

@@ -48,6 +48,11 @@ def note_key(cursor: str) -> str:
     return f"note.{cursor}"
 
 
+def began_key(cursor: str) -> str:
+    """Key of the position that a durable cursor began at; it is forgotten with its place."""
+    return f"began.{cursor}"
+
+
 class Cursor:
     """A named place; made by `Journal.cursor`, used by one task at a time."""
 

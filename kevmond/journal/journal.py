@@ -16,7 +16,7 @@ from kevmond.clock import SystemClock
 from kevmond.errors import JournalError
 from kevmond.events.event import Context
 from kevmond.journal import notices, trouble
-from kevmond.journal.cursor import Cursor, note_key
+from kevmond.journal.cursor import Cursor, began_key, note_key
 from kevmond.journal.letterbox import Letterbox
 from kevmond.journal.letters import Letters
 from kevmond.journal.notices import Doubling
@@ -222,13 +222,20 @@ class Journal:
                 if gone:
                     view.forgiven[name] = gone
                 self._pipeline.begin(name, position)
+                self.set_state(began_key(name), str(position))
         return cursor
+
+    def began(self, name: str) -> int | None:
+        """Position behind which a durable cursor began to read; None where that is not known."""
+        told = self.state(began_key(name))
+        return int(told) if told is not None and told.isdecimal() else None
 
     def forget(self, name: str) -> None:
         """Close a durable cursor and give up its place, so that it holds no records any more."""
         if name in self._cursors:
             self._cursors[name].close()
         self.set_state(note_key(name), None)
+        self.set_state(began_key(name), None)
         if self._view.positions.pop(name, None) is not None:
             self._view.missed_before.pop(name, None)
             self._view.forgiven.pop(name, None)

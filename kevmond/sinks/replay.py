@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
-
-from pydantic import TypeAdapter, ValidationError
 
 from kevmond.backoff import Backoff
 from kevmond.errors import (
@@ -25,9 +21,10 @@ from kevmond.errors import (
     RetryableError,
     SinkError,
 )
-from kevmond.events.event import Kind, timestamp
+from kevmond.events.event import timestamp
 from kevmond.events.filters import EventFilter
-from kevmond.units import Duration
+from kevmond.journal import paging
+from kevmond.journal.paging import BLOCK, find, forwards
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
     from kevmond.sinks.base import SinkSettings
     from kevmond.sinks.runner import SinkRunner
 
-PAGE: Final = 256
-"""Records read at once."""
 ATTEMPTS: Final = 5
 """Failures in a row after which a replay stops: whoever asked for it is there to see it."""
 RETRY_INITIAL: Final = 1.0
@@ -45,19 +40,8 @@ RETRY_MAXIMUM: Final = 30.0
 """Bounds of the waits between them."""
 
 
-class History(Protocol):
+class History(paging.History, Protocol):
     """What a replay needs of the journal."""
-
-    @property
-    def next_seq(self) -> int:
-        """Position of the next record."""
-        ...
-
-    async def read(
-        self, *, first_seq: int = 1, since_ns: int | None = None, limit: int = 1000
-    ) -> list[Record]:
-        """Return what the journal holds from a position on."""
-        ...
 
     async def letters(
         self, consumer: str | None = None, *, after: int = 0, limit: int = 100
@@ -104,25 +88,6 @@ class Wanted:
         return f"events {' '.join(told)}".rstrip()
 
 
-def moment(text: str, now_ns: int) -> int:
-    """Read a time: RFC 3339, or how long ago ("90s", "2h"); nanoseconds since the epoch.
-
-    A time without a zone is local.  Raises ConfigError.
-    """
-    try:
-        ago: float = TypeAdapter(Duration).validate_python(text)
-        return now_ns - int(ago * 1e9)
-    except ValidationError:
-        pass
-    try:
-        when = dt.datetime.fromisoformat(text).astimezone()
-        return int(when.timestamp() * 1_000_000) * 1000
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(
-            f"not a time: {text!r}; write 2026-11-24T08:09:31Z, or how long ago: 90s, 2h, 1d"
-        ) from error
-
-
 # ---------------------------------------------------------------------- where they come from
 
 
@@ -135,62 +100,19 @@ async def chosen(
             yield page
     elif wanted.event_id is not None:
         found = await find(history, wanted.event_id)
+        if found is None:
+            raise ConfigError(
+                f"event {wanted.event_id} is not in the journal; it may have left it "
+                "(journal.max_age, journal.max_bytes)"
+            )
         yield [Item(found)]
     else:
-        async for records in _pages(history, wanted.since_ns):
+        async for records in forwards(history, last=last, since_ns=wanted.since_ns):
             yield [
                 Item(record)
                 for record in records
-                if record.seq <= last
-                and _within(record, wanted)
-                and (passes is None or passes.matches(record.event))
+                if _within(record, wanted) and (passes is None or passes.matches(record.event))
             ]
-            if records[-1].seq >= last:
-                return
-
-
-async def find(history: History, event_id: str) -> Record:
-    """Return the event of an id, or of a position; ConfigError if the journal does not hold it."""
-    if event_id.isascii() and event_id.isdigit():
-        seq = int(event_id)
-        found = await history.read(first_seq=seq, limit=1)
-        if found and found[0].seq == seq:
-            return found[0]
-    else:
-        may_be = _likeness(event_id)
-        async for records in _pages(history, None):
-            for record in records:
-                if may_be(record) and record.event.id == event_id:
-                    return record
-    raise ConfigError(
-        f"event {event_id} is not in the journal; it may have left it (journal.max_age, "
-        "journal.max_bytes)"
-    )
-
-
-def _likeness(event_id: str) -> Callable[[Record], bool]:
-    """Return a quick look at what is stored, that lets few but the right one through."""
-    encoded = event_id.encode()
-    tail = event_id.rpartition("-")[2]
-    try:
-        crc = int(tail, 16)
-    except ValueError:
-        crc = -1
-
-    def may_be(record: Record) -> bool:
-        if record.kind == Kind.KERNEL:
-            return zlib.crc32(record.body) == crc
-        return encoded in record.body
-
-    return may_be
-
-
-async def _pages(history: History, since_ns: int | None) -> AsyncIterator[list[Record]]:
-    records = await history.read(first_seq=1, since_ns=since_ns, limit=PAGE)
-    while records:
-        yield records
-        await asyncio.sleep(0)
-        records = await history.read(first_seq=records[-1].seq + 1, limit=PAGE)
 
 
 def _within(record: Record, wanted: Wanted) -> bool:
@@ -200,7 +122,7 @@ def _within(record: Record, wanted: Wanted) -> bool:
 
 async def _dead(history: History, consumer: str) -> AsyncIterator[list[Item]]:
     after = 0
-    while letters := await history.letters(consumer, after=after, limit=PAGE):
+    while letters := await history.letters(consumer, after=after, limit=BLOCK):
         yield [Item(letter.record, letter.number) for letter in letters]
         after = letters[-1].number
 

@@ -190,6 +190,14 @@ def test_a_folder_that_cannot_be_written_is_an_error():
             Journal.open(JournalSettings(path=folder / "new" / "j"))
 
 
+def test_another_user_s_private_lock_is_told():
+    """A run as root left a lock that this user may not even look at: that is what is told."""
+    with ordinary_user() as folder:
+        (folder / "j.lock").touch(mode=0)
+        with pytest.raises(JournalError, match=r"j\.lock: cannot be made.*EACCES.*give it to this"):
+            Journal.open(JournalSettings(path=folder / "j"))
+
+
 def test_a_file_in_the_folders_place_is_an_error(tmp_path):
     """The folder cannot be made, and the error says so."""
     (tmp_path / "file").touch()

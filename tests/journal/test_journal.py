@@ -497,3 +497,20 @@ async def test_statistics(journals, kit):
     assert (figures.counters.appended, figures.counters.committed) == (10, 10)
     lags = {c.name: (c.position, c.lag, c.durable, c.open) for c in figures.cursors}
     assert lags == {"c": (4, 6, True, True), "tail": (0, 10, False, True)}
+
+
+async def test_where_a_consumer_began_is_known_over_restarts(journals, kit):
+    """The place that a durable cursor began at is kept, and forgotten with it."""
+    journal = journals()
+    journal.append(kit.records(1, 5))
+    assert journal.began("sink.a") is None
+    journal.cursor("sink.a").close()
+    journal.cursor("sink.b", start="oldest")
+    journal.append(kit.records(6, 9))
+    await kit.settled(journal)
+    await journal.aclose(10)
+    journal = journals()
+    journal.cursor("sink.a", start="oldest")
+    assert (journal.began("sink.a"), journal.began("sink.b")) == (5, 0)
+    journal.forget("sink.a")
+    assert journal.began("sink.a") is None

@@ -452,7 +452,7 @@ async def test_lasting_waits_for_the_disk(journals, kit, disk):
     assert disk.commits > commits
     with sqlite3.connect(journal.settings.path) as db:
         assert db.execute("SELECT seq FROM cursors").fetchall() == [(3,)]
-        assert db.execute("SELECT value FROM state").fetchall() == [("1",)]
+        assert db.execute("SELECT value FROM state WHERE key = 'a'").fetchall() == [("1",)]
     db.close()
     assert await asyncio.wait_for(journal.lasting(), 20)
     disk.fill()

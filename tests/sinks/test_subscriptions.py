@@ -17,7 +17,7 @@ from kevmond.sinks import registry
 from kevmond.sinks import replay as replaying
 from kevmond.sinks.base import DeliveryPolicy, SinkSettings
 from kevmond.sinks.fleet import Fleet
-from kevmond.sinks.replay import Wanted, moment
+from kevmond.sinks.replay import Wanted
 from kevmond.sinks.roll import Entry
 from kevmond.sinks.subscriptions import Subscriptions
 from kevmond.sinks.testing import CONTEXT, record
@@ -805,26 +805,6 @@ class TestReplay:
         await delivered(receiver, "a", fresh)
         await until(lambda: world.webhooks.show("a")["replay"]["state"] == "done")
         assert taken(receiver, "a", many) == many
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90s", 910.0), ("1970-01-01T00:01:00Z", 60.0), ("1970-01-01T01:00:00+01:00", 0.0)],
-)
-def test_moment_is_a_time_or_how_long_ago(text, seconds):
-    """Both forms give nanoseconds since the epoch."""
-    assert moment(text, 1000 * 10**9) == int(seconds * 1e9)
-
-
-def test_time_without_zone_is_local(monkeypatch):
-    """People write the time on their clock."""
-    monkeypatch.setenv("TZ", "UTC-2")
-    time.tzset()
-    try:
-        assert moment("1970-01-01T02:00:01", 0) == 10**9
-    finally:
-        monkeypatch.undo()
-        time.tzset()
 
 
 def test_secret_files_have_no_place_for_others(tmp_path):
