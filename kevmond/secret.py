@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import core_schema
 
+from kevmond import trust
 from kevmond.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,25 +30,39 @@ class Secret:
             raise ValueError("a secret is given by reference: write env:NAME or file:/path")
         self.reference = reference
 
+    @property
+    def path(self) -> Path | None:
+        """The file that holds it, if one does."""
+        kind, _, name = self.reference.partition(":")
+        return Path(name).expanduser() if kind == "file" else None
+
     def reveal(self) -> str:
         """Return the secret; ConfigError naming the reference if there is none.
 
         A trailing newline of a file does not belong to the secret.
         """
-        kind, _, name = self.reference.partition(":")
-        if kind == "env":
-            value = os.environ.get(name)
-            if value is None:
-                raise ConfigError(f"secret {self.reference}: the variable is not set")
-        else:
-            try:
-                value = Path(name).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                raise ConfigError(f"secret {self.reference}: {why}") from error
+        path = self.path
+        value = self._of_variable() if path is None else self._of_file(path)
         if not value:
             raise ConfigError(f"secret {self.reference}: it is empty")
         return value
+
+    def _of_variable(self) -> str:
+        value = os.environ.get(self.reference.removeprefix("env:"))
+        if value is None:
+            raise ConfigError(f"secret {self.reference}: the variable is not set")
+        return value
+
+    def _of_file(self, path: Path) -> str:
+        try:
+            return trust.read(path).rstrip("\r\n")
+        except (trust.TrustError, OSError, UnicodeDecodeError) as error:
+            why = "not UTF-8 text"
+            if isinstance(error, trust.TrustError):
+                why = "; ".join(str(error).splitlines())
+            elif isinstance(error, OSError):
+                why = error.strerror or str(error)
+            raise ConfigError(f"secret {self.reference}: {why}") from error
 
     def __repr__(self) -> str:
         return f"Secret({self.reference!r})"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 AT_START_ONLY: Final = (
     "daemon.state_dir",
+    "daemon.user",
+    "daemon.group",
     "kernel",
     "journal",
     "capture.receive_space",
@@ -33,7 +35,9 @@ class Changes:
         """Return the new configuration with what needs a restart as it was."""
         before, after = old.settings, new.settings
         capture = after.capture.model_copy(update={"receive_space": before.capture.receive_space})
-        daemon = after.daemon.model_copy(update={"state_dir": before.daemon.state_dir})
+        daemon = after.daemon.model_copy(
+            update={key: getattr(before.daemon, key) for key in ("state_dir", "user", "group")}
+        )
         kept = {
             "daemon": daemon,
             "kernel": before.kernel,
@@ -46,7 +50,7 @@ class Changes:
 def compare(old: Settings, new: Settings) -> Changes:
     """Return which keys differ; a sink or channel counts as one key, "sinks.NAME"."""
     changed = [*_named(old.sinks, new.sinks, "sinks"), *_named(old.control, new.control, "control")]
-    for section in ("daemon", "kernel", "capture", "journal"):
+    for section in ("daemon", "kernel", "capture", "journal", "api"):
         changed += _keys(getattr(old, section), getattr(new, section), section)
     late = tuple(key for key in changed if _at_start_only(key))
     return Changes(tuple(key for key in changed if key not in late), late)

@@ -6,6 +6,7 @@ from typing import Any
 
 import tomli_w
 
+from kevmond.api.settings import HttpSettings, MetricsSettings
 from kevmond.config.settings import Settings
 from kevmond.control.settings import ControlSettings
 from kevmond.events.describe import field_docs
@@ -22,10 +23,12 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the configuration, with the settings of every installed sink."""
     schema = Settings.model_json_schema()
     _describe(schema, Settings)
-    for name in ("daemon", "kernel", "capture", "journal"):
+    for name in ("daemon", "kernel", "capture", "journal", "api"):
         model = Settings.model_fields[name].annotation
         assert isinstance(model, type)
         _describe(schema["$defs"][model.__name__], model)
+    for part in (HttpSettings, MetricsSettings):
+        _describe(schema["$defs"][part.__name__], part)
     sinks = {}
     for name in registry.names():
         own = registry.load(name).Settings.model_json_schema(ref_template="#/$defs/{model}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from kevmond import trust
 from kevmond.config.settings import DEFAULT_SINKS, Settings
 from kevmond.errors import ConfigError, KevmondError
 from kevmond.mistakes import mistakes
@@ -44,11 +45,11 @@ def load(
     `path` must exist; without it the first file of the search path is taken, or, if there is none
     (or `search` is false), the built-in defaults.  `overrides` are "key.path=value" texts, the
     value being TOML or else plain text.  `state_dir` is the folder that a running daemon uses:
-    relative files stay in it whatever the configuration says by now.  Raises ConfigError with one
-    line for every mistake.
+    it is the default, and relative files stay in it whatever the configuration says by now.
+    Raises ConfigError with one line for every mistake.
     """
     if path is None and search:
-        path = next((place for place in config_search_path() if _is_there(place)), None)
+        path = _found()
     where = str(path) if path is not None else "built-in configuration"
     table = _read(path) if path is not None else {}
     if "sinks" not in table:
@@ -56,6 +57,25 @@ def load(
     for override in overrides:
         _apply_override(table, override)
     return Loaded(_validate(table, where, state_dir), path)
+
+
+def state_folder(path: Path | None = None) -> Path:
+    """Return the state folder that a configuration names, whatever else is wrong with it.
+
+    A daemon goes on with the configuration before when a new one is refused, and can be asked as
+    ever.  Raises ConfigError if not even this can be read.
+    """
+    if path is None:
+        path = _found()
+    try:
+        return _state_dir(_read(path) if path is not None else {})
+    except RuntimeError as error:  # a home folder that does not exist
+        raise ConfigError(f"{path}: daemon.state_dir: {error}") from error
+
+
+def _found() -> Path | None:
+    """Return the first file of the search path that is there."""
+    return next((place for place in config_search_path() if _is_there(place)), None)
 
 
 def _is_there(path: Path) -> bool:
@@ -67,7 +87,11 @@ def _is_there(path: Path) -> bool:
 
 def _read(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(trust.read(path))
+    except trust.TrustError as error:  # kevmond runs programs and sends events as this file says
+        raise ConfigError(
+            "\n".join(f"{path}: {line}" for line in str(error).splitlines())
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     except UnicodeDecodeError as error:
@@ -99,6 +123,8 @@ def _validate(table: Table, where: str, state_dir: Path | None) -> Settings:
     except RuntimeError as error:  # a home folder that does not exist
         raise ConfigError(f"{where}: daemon.state_dir: {error}") from error
     rest = {**table, "daemon": table.get("daemon", {})}
+    if state_dir is not None and isinstance(rest["daemon"], dict):
+        rest["daemon"] = {"state_dir": str(state_dir), **rest["daemon"]}
     sinks = rest.pop("sinks")
     settings: Settings | None = None
     try:
@@ -152,12 +178,26 @@ def check_plugins(settings: Settings) -> list[str]:
 def check_secrets(settings: BaseModel) -> list[str]:
     """Return one line for every secret of `settings` that cannot be read now."""
     problems = []
-    for key, secret in _secrets(settings, ()):
+    for key, secret in secrets(settings):
         try:
             secret.reveal()
         except ConfigError as error:
             problems.append(f"{'.'.join(key)}: {error}")
     return problems
+
+
+def exposed_secrets(settings: BaseModel) -> list[str]:
+    """Return one line for every file with a secret of `settings` that everybody may read."""
+    return [
+        f"{'.'.join(key)}: secret {secret.reference}: {line}"
+        for key, secret in secrets(settings)
+        if secret.path is not None and (line := trust.open_to_others(secret.path))
+    ]
+
+
+def secrets(settings: BaseModel) -> Iterator[tuple[tuple[str, ...], Secret]]:
+    """Yield every secret of `settings` with the key where it stands."""
+    return _secrets(settings, ())
 
 
 def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Secret]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
+from kevmond.api.settings import ApiSettings
 from kevmond.capture.settings import CaptureSettings
 from kevmond.control.settings import ControlSettings
 from kevmond.errors import ConfigError
@@ -41,6 +42,11 @@ class DaemonSettings(Section):
 
     state_dir: Path = Field(default_factory=default_state_dir)
     """Folder of the journal and of every file named by a relative path; made with mode 0700."""
+    user: str | None = Field(default=None, min_length=1)
+    """User to go on as when started as root: the state folder becomes that user's, and root is
+    given up for good before anything is opened."""
+    group: str | None = Field(default=None, min_length=1)
+    """Group to go on with, beside the user's others; without it the user's own."""
     drain_deadline: Duration = Field(default=5.0, gt=0)
     """How long a stopping daemon lets its sinks finish; what is left stays in the journal."""
     log_level: LogLevel = LogLevel.WARNING
@@ -53,6 +59,12 @@ class DaemonSettings(Section):
             return state_dir.expanduser()
         except RuntimeError as error:  # a home folder that does not exist
             raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _group_of_a_user(self) -> Self:
+        if self.group is not None and self.user is None:
+            raise ValueError("group is for the user to go on as: name daemon.user, too")
+        return self
 
 
 class KernelSettings(Section):
@@ -89,6 +101,8 @@ class Settings(Section):
     """How they are read, and what loss is watched for."""
     journal: JournalSettings = Field(default_factory=JournalSettings)
     """How they are kept."""
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    """How the daemon can be asked."""
     control: dict[str, ControlSettings] = Field(default_factory=dict)
     """Kernel controls to keep a channel to: one table a channel, [control.NAME]."""
     sinks: dict[str, SerializeAsAny[SinkSettings]] = Field(default_factory=dict)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kevmond.errors import KernelError
 
 _ALWAYS: Final = {
-    "EPERM": "only root may do this: run it with sudo",
+    "EPERM": "only root may do this: run it with sudo; a daemon with daemon.user is root no longer",
     "EACCES": "a sandbox forbids it: run this outside of it",
 }
 

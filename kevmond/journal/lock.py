@@ -28,12 +28,17 @@ if TYPE_CHECKING:
 _CONTENT: Final = re.compile(rb"pid +(\d+) *\n(?:reserved +(\d+) *\n)?(healthy\n)?")
 
 
+def lock_path(path: Path) -> Path:
+    """Return the file that stands for the right to write the journal `path`."""
+    return path.with_name(path.name + ".lock")
+
+
 class Lock:
     """An advisory lock (flock) on PATH.lock, held until `release` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         """Take the lock of the journal `path`; JournalError if another process holds it."""
-        self.path = path.with_name(path.name + ".lock")
+        self.path = lock_path(path)
         self._fd = _open(self.path)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +92,7 @@ class Lock:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError:
         # Another user's, left by a run as root perhaps.  Reading is enough to see whether it is
         # held; if not, it is in the way.
@@ -96,5 +101,5 @@ def _open(path: Path) -> int:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.rename(path.with_name(f"{path.name}.{time.time_ns()}"))
             os.close(fd)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kevmond.errors import JournalError
 from kevmond.journal import trouble
-from kevmond.journal.lock import Lock
+from kevmond.journal.lock import Lock, lock_path
 from kevmond.journal.opening import prepare_folder
 from kevmond.journal.writer import Writer
 
@@ -85,9 +85,12 @@ class Owner:
         try:
             lock = Lock(path)
         except OSError as error:
+            what = f"make {path.parent} writable for this user"
+            if isinstance(error, PermissionError) and lock_path(path).exists():
+                what = "give it to this user, if a run by another one, such as root, left it"
             raise JournalError(
-                f"{path}.lock: cannot be made ({trouble.describe(error)}); make {path.parent} "
-                "writable for this user, or set journal.path"
+                f"{lock_path(path)}: cannot be made ({trouble.describe(error)}); {what}, or set "
+                "journal.path"
             ) from error
         self._lock = lock
         try:

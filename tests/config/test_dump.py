@@ -22,7 +22,7 @@ def test_schema_knows_every_section_and_sink():
     """Editors are told the keys of every section and of every installed sink."""
     schema = json_schema()
     assert set(schema["properties"]) == {
-        "daemon", "kernel", "capture", "journal", "control", "sinks",
+        "daemon", "kernel", "capture", "journal", "api", "control", "sinks",
     }  # fmt: skip
     assert schema["$defs"]["sink-jsonl"]["properties"]["type"] == {"const": "jsonl"}
     assert "max_bytes" in schema["$defs"]["sink-jsonl"]["properties"]

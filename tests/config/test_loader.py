@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kevmond.config.loader import check_secrets, load
+from kevmond.config.loader import check_secrets, exposed_secrets, load, state_folder
 from kevmond.errors import ConfigError
+from kevmond.paths import default_state_dir
 
 SHIPPED = Path(__file__).parents[2] / "config/kevmond.toml"
 
@@ -31,9 +32,9 @@ def complaints(path, **more):
     return [line.removeprefix(f"{path}: ") for line in lines]
 
 
-def test_shipped_file_is_the_built_in_configuration():
+def test_shipped_file_is_the_built_in_configuration(written):
     """The commented default file sets what holds anyway, no more and no less."""
-    assert load(SHIPPED).settings == load(search=False).settings
+    assert load(written(SHIPPED.read_text())).settings == load(search=False).settings
 
 
 def test_without_sinks_there_are_a_log_and_a_file():
@@ -67,7 +68,7 @@ def test_unknown_key_names_the_nearest(written):
 def test_unknown_section_lists_what_is_known(written):
     """A section nobody knows is answered with the sections there are."""
     (line,) = complaints(written("[zebra]\nx = 1\n"))
-    assert line.startswith("zebra: unknown key; known here: capture, control, daemon, journal")
+    assert line.startswith("zebra: unknown key; known here: api, capture, control, daemon, journal")
 
 
 def test_unknown_key_of_a_sink_names_the_nearest(written):
@@ -103,6 +104,18 @@ def test_broken_toml_names_line_and_column(written):
     (line,) = complaints(written("[daemon\n"))
     assert line.startswith("not TOML: ")
     assert "line 1" in line
+
+
+def test_file_that_others_may_change_is_refused(written):
+    """Every reason is a line of its own, as mistakes are, with the command that helps."""
+    path = written("")
+    path.chmod(0o602)
+    path.parent.chmod(0o702)
+    file, folder = complaints(path)
+    assert file.startswith("everybody may change it (")
+    assert file.endswith(f"chmod o-w {path}")
+    assert folder.startswith("everybody may put another file in its place (")
+    assert folder.endswith(f"chmod o-w {path.parent}")
 
 
 def test_missing_file_says_how_to_name_another(tmp_path):
@@ -141,6 +154,45 @@ def test_secrets_are_found_wherever_they_are():
     assert check_secrets(outer) == [
         "inner.a.tokens.0: secret env:KEVMOND_NO_SUCH: the variable is not set"
     ]
+
+
+def test_secrets_that_everybody_may_read_are_named(written, tmp_path):
+    """Such a secret works, and is told by its key, with the command that helps."""
+    for name, mode in (("open", 0o644), ("private", 0o600)):
+        (tmp_path / name).write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+        (tmp_path / name).chmod(mode)
+    text = '[sinks.{0}]\ntype = "webhook"\nurl = "https://x.example"\nsecret = "file:{1}/{0}"\n'
+    path = written(text.format("open", tmp_path) + text.format("private", tmp_path))
+    settings = load(path).settings
+    assert check_secrets(settings) == []
+    (line,) = exposed_secrets(settings)
+    assert line.startswith(f"sinks.open.secret.0: secret file:{tmp_path}/open: everybody may read")
+
+
+def test_a_running_daemon_s_folder_is_the_default(written, tmp_path):
+    """A reload of a file that names no state folder keeps the one in use; one that does is told."""
+    assert load(written(""), state_dir=tmp_path).settings.daemon.state_dir == tmp_path
+    named = written('[daemon]\nstate_dir = "/var/x"\n')
+    assert load(named, state_dir=tmp_path).settings.daemon.state_dir == Path("/var/x")
+
+
+def test_state_folder_is_found_in_a_configuration_that_is_refused(written, monkeypatch, tmp_path):
+    """Whoever asks a running daemon finds it, whatever became of the file meanwhile."""
+    wrong = '[daemon]\nstate_dir = "/var/x"\nnonsense = 1\n[sinks.a]\n'
+    assert state_folder(written(wrong)) == Path("/var/x")
+    assert state_folder(written("[sinks.a]\n")) == default_state_dir()
+    monkeypatch.setenv("KEVMOND_CONFIG", str(written(wrong)))
+    assert state_folder() == Path("/var/x")
+    with pytest.raises(ConfigError, match="not TOML"):
+        state_folder(written("[daemon\n"))
+    monkeypatch.setenv("KEVMOND_CONFIG", str(tmp_path / "none"))
+    assert state_folder() == default_state_dir()
+
+
+def test_group_without_user_is_a_mistake(written):
+    """A group to go on with makes sense with a user to go on as."""
+    (line,) = complaints(written('[daemon]\ngroup = "staff"\n'))
+    assert line.startswith("daemon: group is for the user to go on as: name daemon.user, too")
 
 
 def test_unknown_kernel_is_told_with_the_known_ones(written):
