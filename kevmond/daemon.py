@@ -8,12 +8,12 @@ journal holds, then the journal closes.
 from __future__ import annotations
 
 import asyncio
-import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kevmond.api.listener import SOCKET, ApiError
+from kevmond.api.listener import SOCKET
 from kevmond.api.server import ApiServer
 from kevmond.api.services import Services
 from kevmond.capture.reach import opens_ways
@@ -21,6 +21,7 @@ from kevmond.capture.reader import Capture
 from kevmond.capture.socket import REPLAY
 from kevmond.clock import SystemClock
 from kevmond.config.loader import Loaded
+from kevmond.config.settle import settle
 from kevmond.errors import ConfigError, KevmondError
 from kevmond.events import own
 from kevmond.events.filters import EventFilter
@@ -61,18 +62,9 @@ def run(load: Load) -> int:
     """
     import uvloop  # noqa: PLC0415 - only here, so that everything else runs on any loop
 
+    os.umask(0o077)  # whatever is written is private unless a setting says otherwise
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Daemon(load).serve())
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        symbol = errno.errorcode.get(error.errno or 0, "an error")
-        raise ConfigError(
-            f"daemon.state_dir: {path} cannot be made ({symbol}); name another by --state-dir"
-        ) from error
 
 
 class Daemon:
@@ -85,6 +77,7 @@ class Daemon:
         self._log: Any = configure(self._loaded.settings.daemon.log_level)
         self._stop_reason: asyncio.Future[str] | None = None
         self._reloads: set[asyncio.Task[Any]] = set()
+        self._reloaded: dict[str, Any] | None = None
         self._turn = asyncio.Lock()
         self._controls: ControlFleet | None = None
         self._early: list[OwnPayload] | None = []
@@ -108,8 +101,8 @@ class Daemon:
         return 0
 
     async def _start(self) -> None:
+        self._loaded = settle(self._loaded, self._load)
         settings = self._loaded.settings
-        _make_folder(settings.daemon.state_dir)
         self._journal = Journal.open(settings.journal, on_notice=self._notice, clock=self._clock)
         self._fleet = Fleet(self._journal, self._say, dead_letters=self._journal)
         state_dir = settings.daemon.state_dir
@@ -134,7 +127,13 @@ class Daemon:
                 log=self._log,
                 heard=self._heard,
             )
-            self._api = ApiServer(state_dir / SOCKET, self._services(), log=self._log)
+            self._api = ApiServer(
+                state_dir / SOCKET,
+                self._services(),
+                log=self._log,
+                settings=settings.api,
+                sockets=self._handed_over(),
+            )
             await self._fleet.apply(settings.sinks, settings.daemon.drain_deadline)
             await self._capture.start()
         except BaseException:
@@ -145,10 +144,7 @@ class Daemon:
         for payload in early:
             self._say(payload)
         await self._webhooks.start()
-        try:
-            await self._api.start()
-        except ApiError as error:  # everything else goes on
-            self._log.error("the API is not served", error=str(error))
+        await self._api.start()
         await self._apply_controls()
         self._story = self._tell(story)
         self._ending = asyncio.get_running_loop().create_task(self._await_end(), name="capture")
@@ -164,7 +160,18 @@ class Daemon:
             started_ns=self._clock.wall_ns(),
             config=self._config_in_force,
             reload=self._reload,
+            reloaded=lambda: self._reloaded,
         )
+
+    def _handed_over(self) -> list[int]:
+        """Return the API's sockets that launchd made, if it did."""
+        from kevmond.service.activation import activated  # noqa: PLC0415 - once, at the start
+
+        try:
+            return activated("Api")
+        except KevmondError as error:
+            self._log.error("launchd's socket is not taken over", error=str(error))
+            return []
 
     async def _await_end(self) -> None:
         await self._capture.finished
@@ -328,6 +335,7 @@ class Daemon:
         self._say(own.Config(state="applied", changes=applied, file=self._file()))
         for line in failed:
             self._log.error("a sink could not reopen", sink=line)
+        failed += await self._api.apply(settings.api)
         late = list(changes.needs_restart)
         if late:
             self._say(own.Config(state="needs-restart", changes=late, file=self._file()))
@@ -335,7 +343,7 @@ class Daemon:
 
     def _report(self, state: str, **lists: list[str]) -> dict[str, Any]:
         """Say what became of a reload; `Services.reload` tells the shape."""
-        return {
+        self._reloaded = {
             "state": state,
             "applied": [],
             "needs_restart": [],
@@ -343,6 +351,7 @@ class Daemon:
             "file": self._file(),
             **lists,
         }
+        return self._reloaded
 
     def _config_in_force(self) -> dict[str, Any]:
         settings = self._loaded.settings.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,5 +1,6 @@
 """What every test shares: the event loop it runs on, and the library that stands in for Darwin."""
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -30,6 +31,21 @@ def kevshim(tmp_path_factory):
 def kevshim_environment(kevshim):
     """Make the environment of a program that runs on the simulated kernel at a Unix socket."""
     return lambda server: SHIM["environment"](kevshim, server)
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory):
+    """Build sdist and wheel of this tree; what is handed out installs them, too."""
+    installing = runpy.run_path(str(Path(__file__).parent / "packaging/installing.py"))
+    return installing["Release"](tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def umask():
+    """Keep what tests write from being writable by a group: such a configuration is refused."""
+    old = os.umask(0o022)
+    yield
+    os.umask(old)
 
 
 @pytest.fixture(autouse=True)

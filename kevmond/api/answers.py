@@ -7,18 +7,22 @@ caller only (`server`).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kevmond import __version__
+from kevmond.api.refusals import TOO_LONG, TOO_SLOW
 from kevmond.api.services import Services
 from kevmond.errors import ConfigError, KevmondError
+from kevmond.history.past import Past
 from kevmond.sinks.webhookbook import ConflictError, SubscriptionError, UnknownWebhookError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from kevmond.api.refusals import Refusals
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -29,8 +33,28 @@ READ: Final = 10.0
 
 SERVICES: Final = web.AppKey("services", Services)
 """What of the daemon a handler may ask: `request.app[SERVICES]`."""
+PAST: Final = web.AppKey("past", Past)
+"""What callers ask about the past, and share, whatever socket they came by."""
+CLOSING: Final = web.AppKey("closing", asyncio.Event)
+"""Set when the server begins to close, before it waits for anybody: answers that have no end of
+their own, such as streams, watch it and end."""
+API: Final[web.AppKey[Api]] = web.AppKey("api")
+"""The server itself."""
 
 Model = TypeVar("Model", bound="Body")
+
+
+class Api(Protocol):
+    """What handlers may ask of the server that they run in."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return the state of the server: where it listens, its callers, what it refused."""
+
+    def open_page(self) -> str:
+        """Return the live page's address with its token in it, after making sure that it listens.
+
+        Raises ApiError if it cannot listen.
+        """
 
 
 class Body(BaseModel):
@@ -43,16 +67,34 @@ class CallerGone(Exception):  # noqa: N818 - nobody is there to be told
     """The caller hung up in the middle of its request."""
 
 
-class NotHereError(KevmondError):
-    """What was asked for is not there: a 404."""
+class HintedError(KevmondError):
+    """A mistake; `hint` says what would help."""
 
-
-class RefusedError(KevmondError):
-    """It cannot be done as things are: a 409; `hint` says what would help."""
+    status = 422
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class NotHereError(HintedError):
+    """What was asked for is not there."""
+
+    status = 404
+
+
+class RefusedError(HintedError):
+    """It cannot be done as things are."""
+
+    status = 409
+
+
+class DeniedError(HintedError):
+    """A request that is not looked at, whatever it asks for, with the status that says so."""
+
+    def __init__(self, status: int, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.status = status
 
 
 def number(request: web.Request, key: str, default: int) -> int:
@@ -103,12 +145,14 @@ def _hint(error: web.HTTPException) -> str:
 
 
 def _status(error: KevmondError) -> int:
-    if isinstance(error, (UnknownWebhookError, NotHereError)):
+    if isinstance(error, UnknownWebhookError):
         return 404
-    return 409 if isinstance(error, (ConflictError, RefusedError)) else 422
+    if isinstance(error, ConflictError):
+        return 409
+    return error.status if isinstance(error, HintedError) else 422
 
 
-def errors(log: Any, heard: Callable[[web.Request], None]) -> Any:
+def errors(log: Any, heard: Callable[[web.Request], None], refusals: Refusals) -> Any:
     """Return the middleware that turns every error into JSON."""
 
     @web.middleware
@@ -117,17 +161,43 @@ def errors(log: Any, heard: Callable[[web.Request], None]) -> Any:
         try:
             return await handler(request)
         except web.HTTPException as error:
-            text = f"{request.method} {request.path}: {error.reason}"
-            return answer({"error": text, "hint": _hint(error)}, status=error.status)
+            return _of_http(request, error, refusals)
         except CallerGone:
             log.debug("a caller of the API hung up", path=request.path)
             return answer({"error": "the request is cut off", "hint": ""}, status=400)
         except KevmondError as error:
-            hint = error.hint if isinstance(error, (SubscriptionError, RefusedError)) else ""
-            return answer({"error": str(error), "hint": hint}, status=_status(error))
+            return _of_ours(error)
         except Exception as error:  # noqa: BLE001 - told to the caller, and in the log
-            text = f"{type(error).__name__}: {error}"
-            log.error("a request to the API failed", path=request.path, error=text)  # noqa: TRY400 - one line
-            return answer({"error": text, "hint": "a bug: please report it"}, status=500)
+            return _of_bug(request, error, log)
 
     return middleware
+
+
+def _of_http(
+    request: web.Request, error: web.HTTPException, refusals: Refusals
+) -> web.StreamResponse:
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        refusals.note(TOO_LONG, path=request.path)
+    elif isinstance(error, web.HTTPRequestTimeout):
+        refusals.note(TOO_SLOW, path=request.path)
+    text = f"{request.method} {request.path}: {error.reason}"
+    told = answer({"error": text, "hint": _hint(error)}, status=error.status)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        told.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    return told
+
+
+def _of_ours(error: KevmondError) -> web.StreamResponse:
+    hint = error.hint if isinstance(error, (SubscriptionError, HintedError)) else ""
+    told = answer({"error": str(error), "hint": hint}, status=_status(error))
+    if told.status == 401:  # noqa: PLR2004 - RFC 9110, section 15.5.2
+        told.headers["WWW-Authenticate"] = "Bearer"
+    return told
+
+
+def _of_bug(request: web.Request, error: Exception, log: Any) -> web.StreamResponse:
+    text = f"{type(error).__name__}: {error}"
+    log.error("a request to the API failed", path=request.path, error=text)
+    if request.writer.output_size:  # half an answer is out: its end must not look like one
+        raise ConnectionAbortedError(text) from error
+    return answer({"error": text, "hint": "a bug: please report it"}, status=500)

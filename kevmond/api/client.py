@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import os
@@ -12,11 +13,20 @@ from urllib.parse import quote, urlencode
 from kevmond.api.listener import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
+
+    from kevmond.api.sse_parser import ServerEvent
 
 TIMEOUT: Final = 60.0
 """Seconds without a byte after which the daemon counts as hung."""
+SILENCE: Final = 45.0
+"""The same for a stream, which shows a sign of life every 15 seconds."""
+_PIECE: Final = 1 << 16
+"""Most bytes of a stream that are read at once."""
+
+_Answer = tuple[int, bytes]
+"""Status and body."""
 
 
 class ApiRefusal(ApiError):  # noqa: N818 - an answer
@@ -70,18 +80,59 @@ class ApiClient:
         query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Ask for /v1/WHERE...; raises ApiUnreachable, and ApiRefusal with what the daemon said."""
-        target = "/v1/" + "/".join(quote(part, safe="") for part in where)
-        if query:
-            target += f"?{urlencode(query)}"
+        return self._read(*self._exchange(method, _target(where, query), body))
+
+    def text(self, *where: str, query: Mapping[str, Any] | None = None) -> str:
+        """GET /v1/WHERE... and return the JSON as it was written; raises as `ask` does."""
+        status, data = self._exchange("GET", _target(where, query), None)
+        if status != http.HTTPStatus.OK:
+            self._read(status, data)
+        return data.decode("utf-8", "replace")
+
+    def stream(
+        self,
+        *where: str,
+        query: Mapping[str, Any] | None = None,
+        cursor: str | None = None,
+    ) -> Generator[list[ServerEvent]]:
+        """Follow the server-sent events of /v1/WHERE..., until the daemon ends them.
+
+        Yields what comes at once; [] where that is no more than a sign of life.  `cursor` is the id
+        of the last event that was had.  Raises as `ask` does, and ApiUnreachable where the
+        connection breaks or is silent for longer than the daemon ever is.
+        """
+        from kevmond.api.sse_parser import Parser  # noqa: PLC0415 - few commands follow
+
+        headers = {"Accept": "text/event-stream"}
+        if cursor is not None:
+            headers["Last-Event-ID"] = cursor
+        silence = min(self._timeout, SILENCE)
+        connection = _Connection(self.path, silence)
+        parser = Parser()
+        try:
+            connection.request("GET", _target(where, query), headers=headers)
+            answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                self._read(answer.status, answer.read())
+            if answer.headers.get_content_type() != "text/event-stream":
+                raise ApiUnreachable(f"{self.path}: the answer is not that of a kevmond daemon")
+            while data := answer.read1(_PIECE):
+                yield parser.feed(data)
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiUnreachable(self._why(error, silence)) from error
+        finally:
+            connection.close()
+
+    def _exchange(self, method: str, target: str, body: Mapping[str, Any] | None) -> _Answer:
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}
         connection = _Connection(self.path, self._timeout)
         try:
             connection.request(method, target, body=data, headers=headers)
             answer = connection.getresponse()
-            return self._read(answer.status, answer.read())
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ApiUnreachable(self._why(error)) from error
+            raise ApiUnreachable(self._why(error, self._timeout)) from error
         finally:
             connection.close()
 
@@ -96,7 +147,7 @@ class ApiClient:
             raise ApiRefusal(status, str(facts.get("error", status)), str(facts.get("hint", "")))
         return facts
 
-    def _why(self, error: Exception) -> str:
+    def _why(self, error: Exception, timeout: float) -> str:
         if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
             other = self._elsewhere
             if other is not None and _may_be_there(other):
@@ -111,13 +162,18 @@ class ApiClient:
         if isinstance(error, PermissionError):
             return f"{self.path}: the daemon belongs to another user; run this with sudo"
         if isinstance(error, TimeoutError):
-            return f"{self.path}: the daemon does not answer within {self._timeout:g} s"
+            return f"{self.path}: the daemon does not answer within {timeout:g} s"
         if isinstance(error, (ConnectionResetError, BrokenPipeError, http.client.HTTPException)):
             return (
                 f"{self.path}: the daemon closed the connection; it may be stopping, or belong to "
                 "another user, or has too many callers (its log says so)"
             )
         return f"{self.path}: {error}"
+
+
+def _target(where: Sequence[str], query: Mapping[str, Any] | None) -> str:
+    target = "/v1/" + "/".join(quote(part, safe="") for part in where)
+    return f"{target}?{urlencode(query, doseq=True)}" if query else target
 
 
 def _may_be_there(path: Path) -> bool:

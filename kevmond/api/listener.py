@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kevmond.errors import KevmondError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 SOCKET: Final = "kevmond.sock"
 """Name of the socket in the state folder."""
-BACKLOG: Final = 16
+BACKLOG: Final = 64
 
 
 class ApiError(KevmondError):
     """The API cannot be served, or cannot be reached."""
+
+
+class Group(NamedTuple):
+    """A group of users."""
+
+    name: str
+    gid: int
+
+
+def find_group(name: str) -> Group:
+    """Return the group of a name; ApiError if there is none."""
+    import grp  # noqa: PLC0415 - only where a group is set
+
+    try:
+        return Group(name, grp.getgrnam(name).gr_gid)
+    except KeyError:
+        raise ApiError(f"api.group: there is no group {name!r} on this machine") from None
 
 
 class Listener:
@@ -42,6 +61,24 @@ class Listener:
             self.socket.close()
             raise
 
+    def open_to(self, group: Group | None) -> None:
+        """Let members of a group connect as well, or nobody else any more.
+
+        ApiError, and the socket private, if that cannot be.
+        """
+        try:
+            self.path.chmod(0o600)
+            if group is not None:
+                os.chown(self.path, -1, group.gid)
+                _let_through(self.path.parent, group)
+                self.path.chmod(0o660)
+        except OSError as error:
+            symbol = errno.errorcode.get(error.errno or 0, str(error))
+            raise ApiError(
+                f"{self.path}: cannot be given to the group {group.name if group else ''} "
+                f"({symbol}); the daemon's user has to be root or a member of it"
+            ) from error
+
     def close(self) -> None:
         """Stop listening and take the path away, unless somebody else has it by now."""
         self.socket.close()
@@ -50,6 +87,52 @@ class Listener:
                 self.path.unlink()
         except OSError:
             pass
+
+
+class Inherited:
+    """A listening socket that somebody else made, and goes on listening at when we end."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take over a descriptor; ApiError if it is no listening Unix socket."""
+        try:
+            self.socket = socket.socket(fileno=descriptor)
+        except OSError as error:
+            raise ApiError(
+                f"descriptor {descriptor}, handed over, is no socket: {error}"
+            ) from error
+        if self.socket.family != socket.AF_UNIX or not _listens(self.socket):
+            self.socket.close()
+            raise ApiError(f"descriptor {descriptor}, handed over, is no listening Unix socket")
+        self.socket.set_inheritable(False)
+        self.socket.setblocking(False)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether callers who look at `path` find it."""
+        name = self.socket.getsockname()
+        return isinstance(name, str) and os.path.realpath(name) == os.path.realpath(path)
+
+    def close(self) -> None:
+        """Let go of it; its path stays."""
+        self.socket.close()
+
+
+def inherit(descriptors: Iterable[int]) -> list[Inherited]:
+    """Take over all of them, or none: ApiError."""
+    found: list[Inherited] = []
+    try:
+        found.extend(Inherited(each) for each in descriptors)
+    except ApiError:
+        for each in found:
+            each.close()
+        raise
+    return found
+
+
+def _listens(found: socket.socket) -> bool:
+    try:
+        return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:  # macOS does not tell
+        return True
 
 
 def _clear(path: Path) -> None:
@@ -76,6 +159,23 @@ def _clear(path: Path) -> None:
         f"{path}: another daemon answers there; stop that one, or give this one a state folder of "
         "its own (--state-dir)"
     )
+
+
+def _let_through(folder: Path, group: Group) -> None:
+    """Let members of a group reach what is in a private folder, without listing it.
+
+    All else in the state folder is for its owner alone.
+    """
+    found = folder.stat()
+    if found.st_mode & stat.S_IXOTH or (found.st_gid == group.gid and found.st_mode & stat.S_IXGRP):
+        return
+    if found.st_mode & stat.S_IRWXG:
+        raise ApiError(
+            f"{folder}: its own group can use it, the group {group.name} cannot; give the folder "
+            "to that group, or let every user through it (chmod o+x)"
+        )
+    os.chown(folder, -1, group.gid)
+    folder.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXGRP)
 
 
 def _refusal(path: Path, error: OSError) -> str:

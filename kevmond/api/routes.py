@@ -1,39 +1,45 @@
-"""The application: every route under /v1/, JSON in, JSON out.
+"""Every route of the API, by families: JSON in, JSON out, under /v1/, and the live page's files.
 
-Imports aiohttp, so it is imported by the first caller only (`server`).
+Imports aiohttp, so it is imported by the first caller only (`serving`).
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from kevmond import __version__
-from kevmond.api import webhook_routes
-from kevmond.api.answers import MOST_BYTES, SERVICES, answer, errors
+from kevmond.api import (
+    event_routes,
+    interface_routes,
+    openapi_routes,
+    page_routes,
+    status_routes,
+    webhook_routes,
+)
+from kevmond.api.answers import answer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from kevmond.api.services import Services
-
-FAMILIES: Final = (webhook_routes,)
+FAMILIES: Final = (
+    event_routes,
+    interface_routes,
+    webhook_routes,
+    status_routes,
+    openapi_routes,
+    page_routes,
+)
 """Modules whose `routes()` are served."""
 
 
-def make_app(
-    services: Services, log: Any, *, heard: Callable[[web.Request], None]
-) -> web.Application:
-    """Return the application; `heard` is told of each request whose headers are there."""
-    app = web.Application(middlewares=[errors(log, heard)], client_max_size=MOST_BYTES)
-    app[SERVICES] = services
-    app.add_routes([web.get("/v1/", _root)])
-    for family in FAMILIES:
-        app.add_routes(family.routes())
-    return app
+def routes() -> list[web.RouteDef]:
+    """Return all that is served."""
+    return [
+        web.get("/v1/", _root),
+        *(route for family in FAMILIES for route in family.routes()),
+    ]
 
 
 async def _root(_request: web.Request) -> web.Response:
+    """Tell who answers."""
     return answer({"name": "kevmond", "version": __version__, "pid": os.getpid()})

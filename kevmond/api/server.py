@@ -1,232 +1,246 @@
-"""The server: accepts, looks who it is, and hands over to aiohttp, which the first caller loads.
+"""The server: where it listens, who may ask there, and what becomes of that at a reload.
 
-A daemon that nobody asks anything pays for one socket and one descriptor watched by the loop.
+Three sites: the Unix socket, always; the live page on loopback, always or while somebody looks;
+metrics on loopback.  What can go wrong here is said, and everything else goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
+import secrets
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from kevmond.api.listener import Listener
-from kevmond.api.peer import may_ask, peer_of
+from kevmond.api.listener import ApiError, Listener, find_group, inherit
+from kevmond.api.peer import is_member, may_ask, peer_of
+from kevmond.api.refusals import Refusals
+from kevmond.api.settings import ApiSettings
+from kevmond.api.site import Site
 from kevmond.worker import Worker
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from aiohttp import web
 
+    from kevmond.api.listener import Group
+    from kevmond.api.ports import Port
     from kevmond.api.services import Services
+    from kevmond.api.serving import Maker
+    from kevmond.api.site import Heard
 
-MOST: Final = 32
-"""Connections at once; more are closed as soon as they come."""
-FINISH: Final = 1.0
-"""Seconds that a request under way has when the server closes."""
-READ: Final = 10.0
-"""Seconds within which a new connection has to bring its first request's headers."""
-KEEP_ALIVE: Final = 5.0
-"""Seconds that a connection stays open for another request."""
-LINGER: Final = 1.0
-"""Seconds for which the rest of a body that nobody wants is still read."""
-PAUSE: Final = 1.0
-"""Seconds without accepting after an error such as EMFILE."""
+MOST_LOCAL: Final = 128
+"""Callers at once at the Unix socket; streams stay for long."""
+MOST_PAGE: Final = 48
+"""Callers at once of the live page.  Any user of this machine can connect to loopback, so these
+take no places of the others."""
+MOST_METRICS: Final = 8
+"""Callers at once of the metrics port."""
 
 
 class ApiServer:
     """Serves from `start` to `aclose`."""
 
-    def __init__(self, path: Path, services: Services, *, log: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        services: Services,
+        *,
+        log: Any,
+        settings: ApiSettings | None = None,
+        sockets: Iterable[int] = (),
+    ) -> None:
+        """`sockets` are descriptors of Unix sockets that listen already, made by launchd."""
         self._path = path
         self._services = services
         self._log = log
+        self._settings = settings or ApiSettings()
+        self._descriptors = list(sockets)
+        self._refusals = Refusals(log)
+        self._closing = asyncio.Event()
+        self._token = secrets.token_urlsafe(32)
+        self._worker = Worker("groups")
         self._listener: Listener | None = None
-        self._waiting: list[socket.socket] = []
-        self._loading: asyncio.Task[None] | None = None
-        self._handing: set[asyncio.Task[None]] = set()
-        self._runner: web.AppRunner | None = None
-        self._refused: set[int] = set()
-        self._silent: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
-        """Connections that have not asked anything yet, and when they are closed for that."""
-        self._full = False
-        self._again: asyncio.TimerHandle | None = None
+        self._group: Group | None = None
+        self._local = Site(
+            "unix",
+            most=MOST_LOCAL,
+            admit=self._admit,
+            make=lambda heard: self._maker().local(heard),
+            log=log,
+            refusals=self._refusals,
+        )
+        self._page: Port | None = None
+        self._metrics: Port | None = None
+        self._made: Maker | None = None
+        self._making = threading.Lock()
+        self._problems: list[str] = []
 
-    @property
-    def loaded(self) -> bool:
-        """Whether somebody has connected, and HTTP is loaded."""
-        return self._runner is not None
+    # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
-        """Listen; ApiError, which says what to do, if that cannot be."""
-        self._listener = Listener(self._path)
-        self._watch()
+        """Listen; what cannot be listened at is said in the log."""
+        await self.apply(self._settings)
+
+    async def apply(self, settings: ApiSettings) -> list[str]:
+        """Listen as the settings say, and try again what failed before; return what fails now."""
+        self._settings = settings
+        problems = []
+        for step in (self._apply_local, self._apply_group, self._apply_page, self._apply_metrics):
+            try:
+                if not self._closing.is_set():
+                    await step()
+            except ApiError as error:
+                problems.append(str(error))
+                self._log.error("the API is not served as it should be", error=str(error))
+        self._problems = problems
+        return problems
 
     async def aclose(self) -> None:
         """Stop listening, let requests under way finish for a moment, and close."""
-        listener, self._listener = self._listener, None
-        if self._again is not None:
-            self._again.cancel()
-        for timer in self._silent.values():
-            timer.cancel()
-        self._silent.clear()
-        if listener is not None:
-            asyncio.get_running_loop().remove_reader(listener.socket)
-            listener.close()
-        tasks = [*self._handing, *([self._loading] if self._loading else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in self._waiting:
-            connection.close()
-        self._waiting.clear()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        self._closing.set()
+        ports = [port for port in (self._page, self._metrics) if port is not None]
+        await asyncio.gather(self._local.aclose(), *(port.aclose() for port in ports))
+        self._worker.stop()
 
-    # ------------------------------------------------------------------ connections
+    # ------------------------------------------------------------------ what handlers ask
 
-    def _watch(self) -> None:
-        self._again = None
-        if self._listener is not None:
-            asyncio.get_running_loop().add_reader(self._listener.socket, self._accept)
+    @property
+    def loaded(self) -> bool:
+        """Whether somebody has connected to the Unix socket, and HTTP is loaded."""
+        return self._local.loaded
 
-    def _accept(self) -> None:
-        listener = self._listener
-        if listener is None:
+    def facts(self) -> dict[str, Any]:
+        """Return where the server listens and cannot, its callers, and what it refused."""
+        page, metrics = self._page, self._metrics
+        sites = [self._local, *(port.site for port in (page, metrics) if port is not None)]
+        return {
+            "socket": str(self._path) if self._local.listens else None,
+            "group": self._group.name if self._group is not None else None,
+            "page_port": page.number if page is not None else None,
+            "metrics_port": metrics.number if metrics is not None else None,
+            "callers": sum(site.callers for site in sites),
+            "most_callers": MOST_LOCAL,
+            "requests": sum(site.requests for site in sites),
+            "refused": dict(self._refusals.counts),
+            "problems": list(self._problems),
+        }
+
+    def open_page(self) -> str:
+        """Return the live page's address, with the token, and see that it listens."""
+        page = self._page_port()
+        number = page.number or page.open_on_demand()
+        return f"http://127.0.0.1:{number}/#token={self._token}"
+
+    # ------------------------------------------------------------------ listening
+
+    async def _apply_local(self) -> None:
+        if self._local.listens:
             return
+        descriptors, self._descriptors = self._descriptors, []
         try:
-            while True:
-                connection, _ = listener.socket.accept()
-                self._take(connection)
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            inherited = inherit(descriptors)
+        except ApiError as error:
+            self._log.error("the API's socket is not taken over", error=str(error))
+            inherited = []
+        self._local.listen(inherited)
+        if any(each.is_at(self._path) for each in inherited):
             return
-        except OSError as error:
-            symbol = errno.errorcode.get(error.errno or 0, str(error))
-            self._log.error("the API cannot accept", error=symbol, again_in=PAUSE)
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(listener.socket)
-            self._again = loop.call_later(PAUSE, self._watch)
+        self._listener = Listener(self._path)
+        self._local.listen([self._listener])
 
-    def _take(self, connection: socket.socket) -> None:
+    async def _apply_group(self) -> None:
+        name = self._settings.group
+        if name == (self._group.name if self._group is not None else None):
+            return
+        self._group = None
+        group = None if name is None else await self._worker.run(find_group, name)
+        if self._listener is not None and not self._closing.is_set():
+            self._listener.open_to(group)  # one of launchd's has the mode that its plist says
+        self._group = group
+
+    async def _apply_page(self) -> None:
+        http = self._settings.http
+        if http.enabled:
+            self._page_port().open(http.port)
+        elif self._page is not None and not self._page.on_demand:
+            self._page.close()
+
+    async def _apply_metrics(self) -> None:
+        number = self._settings.metrics.port
+        if number is not None:
+            self._metrics_port().open(number)
+        elif self._metrics is not None:
+            self._metrics.close()
+
+    def _page_port(self) -> Port:
+        if self._page is None:
+            from kevmond.api.ports import Port  # noqa: PLC0415 - few need it
+
+            site = self._loopback_site(
+                "page",
+                MOST_PAGE,
+                lambda heard: self._maker().page(heard, self._token, port.used),
+            )
+            self._page = port = Port(site, "api.http.port")
+        return self._page
+
+    def _metrics_port(self) -> Port:
+        if self._metrics is None:
+            from kevmond.api.ports import Port  # noqa: PLC0415 - few need it
+
+            site = self._loopback_site(
+                "metrics", MOST_METRICS, lambda heard: self._maker().metrics(heard)
+            )
+            self._metrics = Port(site, "api.metrics.port")
+        return self._metrics
+
+    def _loopback_site(self, name: str, most: int, make: Callable[[Heard], web.AppRunner]) -> Site:
+        return Site(
+            name, most=most, admit=_anybody, make=make, log=self._log, refusals=self._refusals
+        )
+
+    def _maker(self) -> Maker:
+        """Return what makes applications, one for all sites; called in their threads."""
+        from kevmond.api.serving import Maker  # noqa: PLC0415 - loaded by the first caller
+
+        with self._making:
+            if self._made is None:
+                self._made = Maker(
+                    self._services,
+                    api=self,
+                    closing=self._closing,
+                    refusals=self._refusals,
+                    log=self._log,
+                )
+            return self._made
+
+    # ------------------------------------------------------------------ who may ask
+
+    async def _admit(self, connection: socket.socket) -> bool:
+        """Tell whether a caller at the Unix socket may ask."""
         try:
-            connection.setblocking(False)
             peer = peer_of(connection)
         except OSError as error:
-            self._log.warning("the API refused a caller it does not know", error=str(error))
-            connection.close()
-            return
-        if not may_ask(peer):
-            if peer.uid not in self._refused:
-                self._refused.add(peer.uid)
-                self._log.warning(
-                    "the API refused another user; only this daemon's user and root may ask",
-                    uid=peer.uid,
-                    pid=peer.pid,
-                )
-            connection.close()
-        elif self._connections() >= MOST:
-            if not self._full:
-                self._full = True
-                self._log.warning("the API has too many callers; more are turned away", most=MOST)
-            connection.close()
-        else:
-            self._full = False
-            self._waiting.append(connection)
-            self._serve()
-
-    def _connections(self) -> int:
-        server = self._runner.server if self._runner is not None else None
-        served = 0 if server is None else len(server.connections)
-        return len(self._waiting) + len(self._handing) + served
-
-    def _serve(self) -> None:
-        """Hand what waits over to aiohttp, as soon as that is there."""
-        loop = asyncio.get_running_loop()
-        if self._runner is None:
-            if self._loading is None:
-                self._loading = loop.create_task(self._load(), name="load the API")
-            return
-        while self._waiting:
-            task = loop.create_task(self._hand_over(self._waiting.pop()), name="API caller")
-            self._handing.add(task)
-            task.add_done_callback(self._handing.discard)
-
-    async def _load(self) -> None:
-        worker = Worker("load-api")
-        try:
-            runner = await worker.run(_make_runner, self._services, self._log, self._heard)
-            await runner.setup()
-            self._runner = runner
-            self._serve()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the daemon goes on without
-            self._log.error("the API cannot be loaded", error=f"{type(error).__name__}: {error}")
-            while self._waiting:
-                self._waiting.pop().close()
-        finally:
-            self._loading = None
-            worker.stop()
-
-    async def _hand_over(self, connection: socket.socket) -> None:
-        assert self._runner is not None
-        server = self._runner.server
-        assert server is not None
-        loop = asyncio.get_running_loop()
-        try:
-            transport, _ = await loop.connect_accepted_socket(server, connection)
-        except OSError:
-            connection.close()
-        else:
-            self._silent[transport] = loop.call_later(READ, self._too_late, transport)
-
-    def _heard(self, request: web.Request) -> None:
-        """Let a connection stay that has asked something; HTTP's own time limits hold from then."""
-        timer = self._silent.pop(request.transport, None) if request.transport else None
-        if timer is not None:
-            timer.cancel()
-
-    def _too_late(self, transport: asyncio.Transport) -> None:
-        del self._silent[transport]
-        transport.abort()
+            self._refusals.note("the API refused a caller it does not know", error=str(error))
+            return False
+        group = self._group
+        if may_ask(peer, group.gid if group is not None else None):
+            return True
+        if group is not None and await self._worker.run(is_member, peer.uid, group.gid):
+            return True
+        rest = " and root" if group is None else f", root, and the group {group.name}"
+        self._refusals.note(
+            f"the API refused another user; only this daemon's user{rest} may ask",
+            peer.uid,
+            uid=peer.uid,
+            pid=peer.pid,
+        )
+        return False
 
 
-class _Troubles(logging.Handler):
-    """Takes what aiohttp says of requests that it could not make sense of: one line each."""
-
-    def __init__(self, log: Any) -> None:
-        super().__init__()
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        text = record.getMessage() if error is None else f"{type(error).__name__}: {error}"
-        self._log.debug("the API could not make sense of a request", error=" ".join(text.split()))
-
-
-def _logger(log: Any) -> logging.Logger:
-    """Return a logger of nobody else's, whose lines become the daemon's own."""
-    logger = logging.Logger("kevmond.api")  # noqa: LOG001 - one for each log, unknown to others
-    logger.addHandler(_Troubles(log))
-    return logger
-
-
-def _make_runner(
-    services: Services, log: Any, heard: Callable[[web.Request], None]
-) -> web.AppRunner:
-    """Import aiohttp, which takes a while, and make the application; runs in a thread."""
-    from aiohttp import web  # noqa: PLC0415 - loaded by the first caller
-
-    from kevmond.api.routes import make_app  # noqa: PLC0415 - as above
-
-    return web.AppRunner(
-        make_app(services, log, heard=heard),
-        handle_signals=False,
-        access_log=None,
-        shutdown_timeout=FINISH,
-        keepalive_timeout=KEEP_ALIVE,
-        lingering_time=LINGER,
-        logger=_logger(log),
-    )
+async def _anybody(_connection: socket.socket) -> bool:
+    """Let in whoever connects to loopback: each request shows what it may."""
+    return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from kevmond.capture.reader import Capture
     from kevmond.journal.journal import Journal
@@ -31,3 +31,5 @@ class Services:
     reload: Callable[[], Awaitable[dict[str, Any]]]
     """Read the configuration anew, as SIGHUP does: {"state": "applied" or "refused", "applied":
     [keys], "needs_restart": [keys], "problems": [lines], "file": path or null}."""
+    reloaded: Callable[[], Mapping[str, Any] | None] = lambda: None
+    """What became of the latest reload, in the same shape; None if there was none."""

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from kevmond.api.answers import SERVICES, Body, answer, number, read
 from kevmond.errors import ConfigError
-from kevmond.sinks.replay import Wanted, moment
+from kevmond.sinks.replay import Wanted
 from kevmond.sinks.subscriptions import OVERLAP
-from kevmond.units import Duration
+from kevmond.units import Duration, moment
 
 if TYPE_CHECKING:
     from kevmond.sinks.subscriptions import Subscriptions
@@ -83,10 +83,12 @@ def routes() -> list[web.RouteDef]:
 
 
 async def _list(request: web.Request) -> web.Response:
+    """List all webhooks, with their states and figures."""
     return answer({"webhooks": _of(request).listing()})
 
 
 async def _add(request: web.Request) -> web.Response:
+    """Subscribe an endpoint; it is delivered to from now on."""
     body = await read(request, AddBody)
     made = await _of(request).add(
         body.settings, name=body.name, secret=body.secret, generate=body.generate
@@ -95,32 +97,39 @@ async def _add(request: web.Request) -> web.Response:
 
 
 async def _show(request: web.Request) -> web.Response:
+    """Show one webhook, its settings too."""
     return answer(_of(request).show(_name(request)))
 
 
 async def _remove(request: web.Request) -> web.Response:
+    """Unsubscribe: forget its place, its secrets and its dead letters."""
     force = request.query.get("force", "") in {"1", "true"}
     return answer(await _of(request).remove(_name(request), force=force))
 
 
 async def _test(request: web.Request) -> web.Response:
+    """Send one `kevmond.test` event, and tell what the receiver says."""
     return answer(await _of(request).test(_name(request)))
 
 
 async def _pause(request: web.Request) -> web.Response:
+    """Stop delivering until `resume`; what comes waits in the journal."""
     return answer(await _of(request).pause(_name(request)))
 
 
 async def _resume(request: web.Request) -> web.Response:
+    """Deliver again, from where it stopped, whatever stopped it."""
     return answer(await _of(request).resume(_name(request)))
 
 
 async def _disable(request: web.Request) -> web.Response:
+    """Stop delivering, and have that said as an error, until `resume`."""
     body = await read(request, DisableBody)
     return answer(await _of(request).disable(_name(request), body.reason))
 
 
 async def _rotate(request: web.Request) -> web.Response:
+    """Sign with a new secret, and for a while with the one before too."""
     body = await read(request, RotateBody)
     changed = await _of(request).rotate_secret(
         _name(request), secret=body.secret, overlap=body.overlap
@@ -129,12 +138,14 @@ async def _rotate(request: web.Request) -> web.Response:
 
 
 async def _replay(request: web.Request) -> web.Response:
+    """Deliver once more: one event, a stretch of time, or the dead letters."""
     body = await read(request, ReplayBody)
     job = await _of(request).replay(_name(request), body.wanted(time.time_ns()))
     return answer({"name": _name(request), "replay": job}, status=202)
 
 
 async def _failures(request: web.Request) -> web.Response:
+    """List events that were given up, each with the story of its attempts."""
     after, limit = number(request, "after", 0), number(request, "limit", PAGE)
     limit = min(max(1, limit), MOST_PAGE)
     found = await _of(request).failures(_name(request), after=after, limit=limit)

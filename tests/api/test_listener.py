@@ -1,11 +1,12 @@
 """The listening socket and its place in the file system."""
 
+import os
 import socket
 import stat
 
 import pytest
 
-from kevmond.api.listener import ApiError, Listener
+from kevmond.api.listener import ApiError, Listener, inherit
 
 
 def test_socket_is_private_and_goes_with_its_daemon(folder):
@@ -68,3 +69,44 @@ def test_path_taken_by_a_successor_is_not_removed(folder):
     first.close()
     assert path.exists()
     second.close()
+
+
+def test_socket_of_launchd_is_taken_over_and_its_path_stays(folder):
+    """A descriptor that listens already is used, and its path is not ours to remove."""
+    path = folder / "s"
+    theirs = socket.socket(socket.AF_UNIX)
+    theirs.bind(str(path))
+    theirs.listen()
+    (ours,) = inherit([os.dup(theirs.fileno())])
+    assert ours.is_at(path)
+    assert not ours.is_at(folder / "other")
+    assert (ours.socket.getblocking(), ours.socket.get_inheritable()) == (False, False)
+    ours.close()
+    assert path.exists()
+    theirs.close()
+
+
+def test_descriptors_that_are_no_listening_sockets_are_refused(folder):
+    """All of them are let go of, and the number is named."""
+    other = socket.socket(socket.AF_UNIX)
+    number = os.dup(other.fileno())
+    with pytest.raises(ApiError, match=f"descriptor {number}, handed over, is no listening"):
+        inherit([number])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+    tcp = socket.create_server(("127.0.0.1", 0))
+    with pytest.raises(ApiError, match="is no listening Unix socket"):
+        inherit([os.dup(tcp.fileno())])
+    tcp.close()
+    other.close()
+    with pytest.raises(ApiError, match="is no socket"):
+        inherit([number])
+
+
+def test_macos_does_not_tell_whether_a_socket_listens(folder, monkeypatch):
+    """Where that cannot be asked for, it is taken for granted."""
+    monkeypatch.setattr(socket, "SO_ACCEPTCONN", 0x7FFF)
+    other = socket.socket(socket.AF_UNIX)
+    (taken,) = inherit([os.dup(other.fileno())])
+    taken.close()
+    other.close()

@@ -1,21 +1,26 @@
-"""The API's server: who is let in, what is loaded when, and what each route asks for."""
+"""The API's server: who is let in, what is loaded when, and how it ends."""
 
 import asyncio
-import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
 
-from kevmond.api import answers
+from kevmond.api import routes, serving, site
 from kevmond.api import server as module
+from kevmond.api.answers import CLOSING
 from kevmond.api.client import ApiRefusal, ApiUnreachable
+from kevmond.api.listener import SOCKET
 from kevmond.api.peer import Peer
-from kevmond.errors import ConfigError
-from kevmond.sinks.replay import Wanted
-from kevmond.sinks.webhookbook import ConflictError, UnknownWebhookError
+from kevmond.api.server import ApiServer
+from kevmond.api.settings import ApiSettings
+
+LAST = b"GET /v1/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 IDLE = """
 import asyncio, sys, uvloop
@@ -28,20 +33,6 @@ async def main():
     await server.aclose()
 uvloop.run(main())
 """
-
-
-async def until(holds):
-    """Wait for what the server does by itself."""
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - connections tell nobody that they end
-            await asyncio.sleep(0.01)
-
-
-async def closed(writer):
-    """Close a connection, whatever the server made of it."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
 
 
 def test_nobody_asking_costs_no_import_of_http(folder):
@@ -77,82 +68,11 @@ async def test_another_user_is_refused_and_said_once(ask, server, log, monkeypat
     assert not server.loaded
 
 
-async def test_more_callers_than_allowed_are_turned_away(ask, folder, server, log, monkeypatch):
-    """Connections are bounded, which is said once; those that are there are not disturbed."""
-    monkeypatch.setattr(module, "MOST", 1)
-    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
-    question = b"GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n"
-    for _ in range(2):
-        writer.write(question)
-        assert b"200 OK" in await reader.readuntil(b"}")
-        with pytest.raises(ApiUnreachable, match="has too many callers"):
-            await ask("GET")
-    assert [facts for _, facts in log.lines] == [{"most": 1}]
-    writer.close()
-    await writer.wait_closed()
-    await until(lambda: not server._runner.server.connections)
-    assert (await ask("GET"))["name"] == "kevmond"
-
-
-@pytest.mark.parametrize("begun", [b"", b"GET /v1/ HT"])
-async def test_caller_without_a_request_is_closed(ask, folder, server, monkeypatch, begun):
-    """A connection that asks nothing does not keep its place; one that did is not cut off."""
-    monkeypatch.setattr(module, "READ", 0.05)
-    monkeypatch.setattr(module, "KEEP_ALIVE", 0.05)
-    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
-    writer.write(begun)
-    async with asyncio.timeout(30):
-        assert await reader.read() == b""
-    await closed(writer)
-    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
-    writer.write(b"GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/ HT")
-    async with asyncio.timeout(30):
-        answer = await reader.read()
-    assert answer.count(b"200 OK") == 1
-    await closed(writer)
-    await until(lambda: not server._silent)
-
-
-async def test_slow_body_is_refused(folder, server, subscriptions, monkeypatch):
-    """A request that does not come to its end is answered, and its connection closed."""
-    monkeypatch.setattr(answers, "READ", 0.05)
-    monkeypatch.setattr(module, "LINGER", 0.05)
-    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
-    writer.write(b"POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-    async with asyncio.timeout(30):
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    assert b" 408 " in head
-    assert "within" in json.loads(body)["hint"]
-    await closed(writer)
-
-
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        b"\x16\x03\x01 this is no HTTP\r\n\r\n",
-        b"GET /v1/ HTTP/1.1\r\nno header\r\n\r\n",
-        b"POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    ],
-)
-async def test_malformed_request_is_no_trouble_of_the_daemon_s(folder, server, log, capfd, garbage):
-    """It is answered with a 4xx; the log has at most a line at debug, stderr nothing."""
-    reader, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
-    writer.write(garbage)
-    async with asyncio.timeout(30):
-        answer = await reader.read()
-    assert answer.startswith(b"HTTP/1."), answer
-    assert b" 4" in answer.splitlines()[0]
-    assert log.levels in ([], ["debug"])
-    assert not any("\n" in facts["error"] for _, facts in log.lines)
-    assert capfd.readouterr().err == ""
-    await closed(writer)
-
-
-async def test_caller_that_hangs_up_is_no_bug(folder, server, log):
+async def test_caller_that_hangs_up_is_no_bug(folder, server, log, until, closed):
     """Half a body and no more is a line at debug."""
     _, writer = await asyncio.open_unix_connection(str(folder / "kevmond.sock"))
     writer.write(b"POST /v1/webhooks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-    await until(lambda: server.loaded and server._runner.server.requests_count)
+    await until(lambda: server.loaded and server._local._runner.server.requests_count)
     await closed(writer)
     await until(lambda: log.lines)
     assert log.lines == [("a caller of the API hung up", {"path": "/v1/webhooks"})]
@@ -161,7 +81,7 @@ async def test_caller_that_hangs_up_is_no_bug(folder, server, log):
 
 async def test_failing_accept_is_said_and_tried_again(ask, server, log, monkeypatch):
     """Without a free descriptor the loop does not spin, and callers are served later."""
-    monkeypatch.setattr(module, "PAUSE", 0.01)
+    monkeypatch.setattr(site, "PAUSE", 0.01)
     real = server._listener.socket
 
     class Full:
@@ -177,119 +97,16 @@ async def test_failing_accept_is_said_and_tried_again(ask, server, log, monkeypa
     assert log.lines == [("the API cannot accept", {"error": "EMFILE", "again_in": 0.01})]
 
 
-async def test_close_ends_what_hangs(ask, server, subscriptions, monkeypatch):
+async def test_close_ends_what_hangs(ask, until, server, subscriptions, monkeypatch):
     """A request that does not end holds the daemon's stop up for a second at most."""
-    monkeypatch.setattr(module, "FINISH", 0.05)
+    monkeypatch.setattr(serving, "FINISH", 0.05)
     subscriptions.gate = asyncio.Event()
     hanging = asyncio.ensure_future(ask("POST", "webhooks", "a", "test"))
-    await until(lambda: server.loaded and server._runner.server.connections)
+    await until(lambda: server.loaded and server._local._runner.server.connections)
     async with asyncio.timeout(10):
         await server.aclose()
     with pytest.raises(ApiUnreachable):
         await hanging
-
-
-ROUTES = [
-    (("GET", "webhooks", "a"), {}, ("show", ("a",), {})),
-    (("DELETE", "webhooks", "a"), {}, ("remove", ("a",), {"force": False})),
-    (("DELETE", "webhooks", "a"), {"query": {"force": 1}}, ("remove", ("a",), {"force": True})),
-    (("POST", "webhooks", "a", "test"), {}, ("test", ("a",), {})),
-    (("POST", "webhooks", "a", "pause"), {}, ("pause", ("a",), {})),
-    (("POST", "webhooks", "a", "resume"), {}, ("resume", ("a",), {})),
-    (("POST", "webhooks", "a", "disable"), {}, ("disable", ("a", None), {})),
-    (
-        ("POST", "webhooks", "a", "disable"),
-        {"body": {"reason": "why"}},
-        ("disable", ("a", "why"), {}),
-    ),
-    (
-        ("POST", "webhooks", "a", "rotate-secret"),
-        {"body": {"overlap": "2h"}},
-        ("rotate_secret", ("a",), {"secret": None, "overlap": 7200.0}),
-    ),
-    (
-        ("POST", "webhooks"),
-        {"body": {"settings": {"url": "https://x.example/"}, "generate": True}},
-        (
-            "add",
-            ({"url": "https://x.example/"},),
-            {"name": None, "secret": None, "generate": True},
-        ),
-    ),
-    (
-        ("GET", "webhooks", "a b/c", "failures"),
-        {"query": {"after": 3, "limit": 5000}},
-        ("failures", ("a b/c",), {"after": 3, "limit": 1000}),
-    ),
-    (
-        ("POST", "webhooks", "a", "replay"),
-        {"body": {"event_id": "17"}},
-        ("replay", ("a", Wanted(event_id="17")), {}),
-    ),
-    (
-        ("POST", "webhooks", "a", "replay"),
-        {"body": {"failed": True}},
-        ("replay", ("a", Wanted(failed=True)), {}),
-    ),
-    (
-        ("POST", "webhooks", "a", "replay"),
-        {"body": {"since": "1970-01-01T00:00:01Z"}},
-        ("replay", ("a", Wanted(since_ns=1_000_000_000)), {}),
-    ),
-]
-
-
-@pytest.mark.parametrize(("request_", "rest", "call"), ROUTES)
-async def test_route_asks_for_what_it_says(ask, subscriptions, request_, rest, call):
-    """Every route turns into one call, with its body and query checked."""
-    await ask(*request_, **rest)
-    assert subscriptions.calls == [call]
-
-
-WRONG = [
-    (("POST", "webhooks"), {"body": {}}, "settings: Field required"),
-    (("POST", "webhooks"), {"body": {"settings": {}, "nam": "x"}}, "nam: Extra inputs"),
-    (("POST", "webhooks", "a", "replay"), {"body": {}}, "say what to replay"),
-    (
-        ("POST", "webhooks", "a", "replay"),
-        {"body": {"event_id": "1", "failed": True}},
-        "say what to replay",
-    ),
-    (("POST", "webhooks", "a", "replay"), {"body": {"since": "noon"}}, "not a time: 'noon'"),
-    (
-        ("POST", "webhooks", "a", "replay"),
-        {"body": {"since": "1h", "until": "2h"}},
-        "since is later than until",
-    ),
-    (("POST", "webhooks", "a", "rotate-secret"), {"body": {"overlap": "x"}}, "overlap: not a dur"),
-    (("GET", "webhooks", "a", "failures"), {"query": {"after": "x"}}, "after: not a number"),
-]
-
-
-@pytest.mark.parametrize(("request_", "rest", "text"), WRONG)
-async def test_wrong_request_is_explained(ask, subscriptions, request_, rest, text):
-    """What cannot be understood reaches no subscription, and says what is wrong."""
-    with pytest.raises(ApiRefusal, match=text) as refusal:
-        await ask(*request_, **rest)
-    assert refusal.value.status == 422
-    assert subscriptions.calls == []
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "hint"),
-    [
-        (UnknownWebhookError("no", "did you mean b?"), 404, "did you mean b?"),
-        (ConflictError("no", "first resume it"), 409, "first resume it"),
-        (ConfigError("no"), 422, ""),
-        (ZeroDivisionError("no"), 500, "a bug: please report it"),
-    ],
-)
-async def test_refusal_has_its_status_and_its_hint(ask, subscriptions, error, status, hint):
-    """Errors travel as JSON with what to do."""
-    subscriptions.error = error
-    with pytest.raises(ApiRefusal) as refusal:
-        await ask("GET", "webhooks", "a")
-    assert (refusal.value.status, refusal.value.hint) == (status, hint)
 
 
 async def test_unknown_route_names_the_daemon_s_version(ask):
@@ -299,18 +116,17 @@ async def test_unknown_route_names_the_daemon_s_version(ask):
     assert refusal.value.status == 404
 
 
-async def test_long_body_is_refused(ask):
-    """Nobody fills the daemon's memory by one request."""
-    with pytest.raises(ApiRefusal) as refusal:
-        await ask("POST", "webhooks", body={"settings": {"url": "x" * 300_000}})
-    assert (refusal.value.status, "256 KiB" in refusal.value.hint) == (413, True)
-
-
 async def test_wrong_method_names_the_right_ones(ask):
     """A path that is there takes something else, which is said."""
     with pytest.raises(ApiRefusal) as refusal:
         await ask("PUT", "webhooks")
     assert (refusal.value.status, "GET, HEAD, POST" in refusal.value.hint) == (405, True)
+
+
+async def test_wrong_method_has_the_header_for_it(folder, server, exchange):
+    """A 405 has to say which methods are allowed (RFC 9110, section 15.5.6)."""
+    answer = await exchange(folder / SOCKET, LAST.replace(b"GET", b"PUT"))
+    assert b"\r\nAllow: GET, HEAD\r\n" in answer
 
 
 async def test_answers_are_json_for_any_http_client(folder, server):
@@ -323,3 +139,170 @@ async def test_answers_are_json_for_any_http_client(folder, server):
     assert json.loads(body) == {"webhooks": [{"name": "wh-1"}]}
     writer.close()
     await writer.wait_closed()
+
+
+@pytest.fixture
+async def handed_over(folder, log):
+    """Make a server of a socket that somebody else listens at, and return it with that."""
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(str(folder / SOCKET))
+        theirs.listen()
+        server = ApiServer(folder / SOCKET, None, log=log, sockets=[os.dup(theirs.fileno())])
+        await server.start()
+        yield server, theirs
+        await server.aclose()
+
+
+async def test_socket_that_was_handed_over_is_served(handed_over, folder, exchange, log):
+    """Callers at launchd's socket are answered, and no other is made."""
+    assert b"kevmond" in await exchange(folder / SOCKET, LAST)
+    assert log.lines == []
+
+
+async def test_caller_from_before_the_start_is_answered(handed_over, folder, exchange):
+    """What was connected to while nobody served it is no different."""
+    server, theirs = handed_over
+    await server.aclose()
+    waiting = asyncio.ensure_future(exchange(folder / SOCKET, LAST))
+    again = ApiServer(folder / SOCKET, None, log=None, sockets=[os.dup(theirs.fileno())])
+    await again.start()
+    assert b"kevmond" in await waiting
+    await again.aclose()
+    assert (folder / SOCKET).exists()
+
+
+async def test_socket_at_another_path_is_served_beside_our_own(folder, exchange, log):
+    """Who looks into the state folder finds the daemon, wherever launchd has its socket."""
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(str(folder / "other"))
+        theirs.listen()
+        server = ApiServer(folder / SOCKET, None, log=log, sockets=[os.dup(theirs.fileno())])
+        await server.start()
+        for name in ("other", SOCKET):
+            assert b"kevmond" in await exchange(folder / name, LAST)
+        await server.aclose()
+    assert [each.name for each in folder.iterdir()] == ["other"]
+
+
+async def test_what_is_no_socket_is_said_and_ours_is_served(folder, exchange, log):
+    """A wrong descriptor is no reason not to be reachable."""
+    server = ApiServer(folder / SOCKET, None, log=log, sockets=[os.dup(0)])
+    await server.start()
+    assert [text for text, _ in log.lines] == ["the API's socket is not taken over"]
+    assert b"kevmond" in await exchange(folder / SOCKET, LAST)
+    await server.aclose()
+
+
+async def test_place_that_is_taken_is_said_and_tried_again_at_a_reload(
+    ask, server, folder, exchange, log
+):
+    """A second daemon at one socket goes on without, until the first has gone."""
+    second = ApiServer(folder / SOCKET, None, log=log)
+    await second.start()
+    ((text, facts),) = log.lines
+    assert text == "the API is not served as it should be"
+    assert "another daemon answers there" in facts["error"]
+    assert second.facts()["socket"] is None
+    assert (await ask("GET"))["name"] == "kevmond"
+    await server.aclose()
+    assert await second.apply(ApiSettings()) == []
+    assert (await ask("GET"))["name"] == "kevmond"
+    await second.aclose()
+
+
+async def test_socket_of_a_dead_daemon_is_served_again(folder, exchange, log):
+    """What a killed run left behind is no obstacle for the next."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / SOCKET))
+        dead.listen()
+    server = ApiServer(folder / SOCKET, None, log=log)
+    await server.start()
+    assert b"kevmond" in await exchange(folder / SOCKET, LAST)
+    await server.aclose()
+    assert log.lines == []
+
+
+async def test_streams_learn_of_the_end_before_anybody_waits(folder, log, closed, monkeypatch):
+    """An answer without an end watches for the server's, and has its last word."""
+
+    async def stream(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"hello\n")
+        await request.app[CLOSING].wait()
+        await response.write(b"bye\n")
+        return response
+
+    family = SimpleNamespace(routes=lambda: [web.get("/v1/stream", stream)])
+    monkeypatch.setattr(routes, "FAMILIES", (family,))
+    monkeypatch.setattr(serving, "FINISH", 30.0)
+    server = ApiServer(folder / SOCKET, None, log=log)
+    await server.start()
+    callers = [await asyncio.open_unix_connection(str(folder / SOCKET)) for _ in range(50)]
+    for reader, writer in callers:
+        writer.write(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"hello\n")
+    async with asyncio.timeout(20):
+        await server.aclose()
+        for reader, writer in callers:
+            assert b"bye\n" in await reader.read()
+            await closed(writer)
+
+
+async def test_application_that_cannot_be_loaded_is_said_once(
+    ask, server, folder, log, monkeypatch
+):
+    """A broken installation closes callers, and nothing else happens; a later one is answered."""
+    real = server._maker
+
+    def broken():
+        raise ImportError("no module named aiohttp")
+
+    monkeypatch.setattr(server, "_maker", broken)
+    for _ in range(2):
+        with pytest.raises(ApiUnreachable):
+            await ask("GET")
+    error = "ImportError: no module named aiohttp"
+    assert log.lines == [("the API cannot be loaded", {"error": error})]
+    monkeypatch.setattr(server, "_maker", real)
+    assert (await ask("GET"))["name"] == "kevmond"
+
+
+async def test_facts_tell_where_it_listens_and_who_calls(ask, server, folder):
+    """The status has figures of the API itself."""
+    await ask("GET")
+    facts = server.facts()
+    assert facts.pop("requests") == 1
+    assert facts.pop("callers") in {0, 1}
+    assert facts == {
+        "socket": str(folder / SOCKET),
+        "group": None,
+        "page_port": None,
+        "metrics_port": None,
+        "most_callers": 128,
+        "refused": {},
+        "problems": [],
+    }
+
+
+async def test_answer_that_fails_midway_does_not_look_whole(folder, log, exchange, monkeypatch):
+    """The connection ends without the end of the answer, and the daemon's log says why."""
+
+    async def half(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half")
+        raise ZeroDivisionError("no")
+
+    family = SimpleNamespace(routes=lambda: [web.get("/v1/", half)])
+    monkeypatch.setattr(routes, "FAMILIES", ())
+    monkeypatch.setattr(routes, "routes", family.routes)
+    server = ApiServer(folder / SOCKET, None, log=log)
+    await server.start()
+    answer = await exchange(folder / SOCKET, LAST)
+    assert b"half" in answer
+    assert b"error" not in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert log.levels[0] == "error"
+    assert set(log.levels[1:]) <= {"debug"}
+    await server.aclose()
