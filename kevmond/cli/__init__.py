@@ -17,21 +17,32 @@ import click
 
 COMMANDS: Final = {
     "run": "Run the daemon: read events, keep them, hand them to the sinks.",
+    "tail": "Follow the events of the running daemon.",
+    "history": "Search and count the events that the journal holds.",
+    "state": "Show the interfaces as they are now, and since when.",
+    "explain": "Tell who got an event, and who did not and why.",
+    "status": "Tell how the daemon is, and what to do about it.",
+    "open": "Open the live page in a browser.",
+    "reload": "Have the daemon read its configuration anew.",
+    "webhook": "Subscribe endpoints, and look after their delivery.",
+    "service": "Install the daemon with launchd, and look after it.",
     "config": "Check, show and describe the configuration.",
     "events": "List and search every event the kernel can post.",
     "decode": "Decode recorded or given bytes.",
     "record": "Write raw kernel events to a file.",
     "simulate": "Serve a simulated kernel to other processes.",
-    "webhook": "Subscribe endpoints, and look after their delivery.",
     "ctl": "List, ask and talk to kernel controls.",
-    "doctor": "Check what this system offers.",
+    "doctor": "Check what this system offers, and the installation.",
     "schema": "Print the JSON Schema of an event.",
+    "completion": "Print the completion script of a shell.",
 }
 """Every subcommand and what `kevmond --help` says of it, so that help loads none of them."""
 
 EPILOG: Final = """\b
 Examples:
   kevmond run                         watch this machine's kernel events
+  kevmond tail 'severity>=warning'    follow those of the daemon that runs already
+  kevmond history --since 2h -i en0   what happened on en0?
   kevmond events link                 which events tell of links?
   kevmond decode --hex 300000...      what does this message say?
   kevmond config check                is my configuration right?

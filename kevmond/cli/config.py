@@ -18,6 +18,7 @@ Examples:
   kevmond config check
   kevmond config check --config /etc/kevmond/kevmond.toml
   kevmond config show --set capture.receive_space=1MiB
+  kevmond config default > kevmond.toml
   kevmond config schema > kevmond.schema.json
 """
 )
@@ -34,7 +35,7 @@ Example:
 @config_options
 def check(config: Path | None, overrides: tuple[str, ...]) -> None:
     """Say whether the configuration can be used; exit 78 and name every mistake if not."""
-    from kevmond.config.loader import check_plugins, check_secrets, load
+    from kevmond.config.loader import check_plugins, check_secrets, exposed_secrets, load
     from kevmond.errors import ConfigError
 
     loaded = load(config, overrides=overrides)
@@ -42,6 +43,8 @@ def check(config: Path | None, overrides: tuple[str, ...]) -> None:
     problems = [*check_plugins(loaded.settings), *check_secrets(loaded.settings)]
     if problems:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+    for line in exposed_secrets(loaded.settings):
+        click.echo(f"{where}: warning: {line}", err=True)
     click.echo(f"{where}: right; sinks: {', '.join(loaded.settings.sinks) or 'none'}")
 
 
@@ -58,6 +61,19 @@ def show(config: Path | None, overrides: tuple[str, ...]) -> None:
     from kevmond.config.loader import load
 
     click.echo(to_toml(load(config, overrides=overrides).settings), nl=False)
+
+
+@command.command(
+    epilog="""\b
+Example:
+  kevmond config default > ~/.config/kevmond/kevmond.toml
+"""
+)
+def default() -> None:
+    """Print every setting with its default and what it is for: a file to begin from."""
+    from kevmond.shipped import shipped
+
+    click.echo(shipped("config/kevmond.toml").read_text(encoding="utf-8"), nl=False)
 
 
 @command.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 from collections import Counter
@@ -28,7 +29,8 @@ _COLOURS: Final[dict[str, dict[str, Any]]] = {
     epilog="""\b
 Examples:
   kevmond doctor                  what any user can find out
-  sudo kevmond doctor             also a tunnel and its kernel events, end to end
+  sudo kevmond doctor             also a tunnel and its kernel events, end to end, and the
+                                  daemon's installation
   kevmond doctor --json | jq -r 'select(.outcome == "fail") | .told'
 
 \b
@@ -39,9 +41,11 @@ Exit code 1 if any check failed.
 @kernel_option("auto, darwin, simulated or simulated:PATH.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one object a check.")
 def command(spec: str, *, as_json: bool) -> int:
-    """Check that kernel events and kernel controls work here, and say of each check why not."""
+    """Check kernel events, kernel controls and the installed service; say of each why not."""
+    from kevmond.cli import doctor_install
     from kevmond.cli.doctor_checks import examine, missing
     from kevmond.kernel.select import open_kernel
+    from kevmond.service import place
 
     kernel = open_kernel(spec)
     if kernel.name == "replay":
@@ -52,7 +56,7 @@ def command(spec: str, *, as_json: bool) -> int:
         reason = missing(kernel)
         click.echo(f"not possible here: {reason}" if reason else _heading(kernel))
     outcomes: Counter[str] = Counter()
-    for finding in examine(kernel):
+    for finding in itertools.chain(examine(kernel), doctor_install.examine(place.here())):
         outcomes[finding.outcome] += 1
         if as_json:
             facts = {"kernel": kernel.name, **dataclasses.asdict(finding)}

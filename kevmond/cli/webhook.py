@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kevmond.cli import daemon
 from kevmond.cli import webhook_common as common
 from kevmond.cli.webhook_add import add
 from kevmond.cli.webhook_change import disable, pause, remove, resume, rotate_secret, test
@@ -46,13 +47,13 @@ Examples:
   kevmond webhook list --json | jq -r 'select(.state != "healthy") | .name'
 """,
 )
-@common.daemon_options
+@daemon.daemon_options
 def list_webhooks(state_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     """List all webhooks: state, what waits, what was given up, last error."""
     found = common.ask(state_dir, config, "GET")["webhooks"]
     if as_json:
         for one in found:
-            common.emit(one)
+            daemon.emit(one)
     elif not found:
         click.echo("no webhooks; `kevmond webhook add URL` subscribes one")
     else:
@@ -67,12 +68,12 @@ Example:
 """
 )
 @common.name_argument
-@common.daemon_options
+@daemon.daemon_options
 def show(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Tell all about the webhook NAME: state, lag, last error, next attempt, settings."""
     facts = common.ask(state_dir, config, "GET", name)
     if as_json:
-        common.emit(facts)
+        daemon.emit(facts)
         return
     for line in _details(facts):
         click.echo(line)
@@ -98,7 +99,7 @@ def _table(found: list[dict[str, Any]]) -> Iterator[str]:
             yield click.style("  ".join(cells).rstrip(), bold=True)
         else:
             one = found[number - 1]
-            cells[1] = click.style(cells[1], **common.state_style(one["state"]))
+            cells[1] = click.style(cells[1], **daemon.state_style(one["state"]))
             yield "  ".join(cells).rstrip()
             error = one.get("last_error")
             if error and one["state"] != "healthy":
@@ -108,19 +109,19 @@ def _table(found: list[dict[str, Any]]) -> Iterator[str]:
 def _details(facts: dict[str, Any]) -> Iterator[str]:
     from kevmond.cli.pretty import printable
 
-    state = click.style(facts["state"], **common.state_style(facts["state"]))
+    state = click.style(facts["state"], **daemon.state_style(facts["state"]))
     yield f"{click.style(printable(facts['name']), bold=True)}  {state}"
     since, after = facts.get("since"), facts.get("next_attempt")
     failing = facts.get("failing_since")
-    yield from common.rows(
+    yield from daemon.rows(
         [
             ("url", facts["url"]),
             ("why", facts.get("reason")),
-            ("since", since and f"{since} ({common.age(since)})"),
+            ("since", since and f"{since} ({daemon.age(since)})"),
             ("last error", facts.get("last_error")),
-            ("failing since", failing and f"{failing} ({common.age(failing)})"),
+            ("failing since", failing and f"{failing} ({daemon.age(failing)})"),
             ("attempts", facts.get("attempts") or None),
-            ("next attempt", after and f"{after} ({common.age(after)})"),
+            ("next attempt", after and f"{after} ({daemon.age(after)})"),
             ("waiting", f"{facts['lag']} events behind position {facts.get('position', 0)}"),
             ("delivered", facts.get("delivered")),
             ("held back", facts.get("filtered") and f"{facts['filtered']} by the filter"),

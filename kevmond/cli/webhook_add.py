@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from kevmond.cli import daemon
 from kevmond.cli import webhook_common as common
 
 
@@ -67,7 +68,7 @@ be given by --set (docs/webhooks.md lists them).
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any other setting of a webhook."
 )
-@common.daemon_options
+@daemon.daemon_options
 def add(
     *,
     url: str,
@@ -105,10 +106,10 @@ def add(
     facts = common.ask(state_dir, config, "POST", body=body)
     with common.told_once(facts, "is subscribed"):
         if as_json:
-            common.emit(facts)
+            daemon.emit(facts)
             return
         click.echo(f"webhook {facts['name']} is subscribed: {facts['state']}")
-        for line in common.rows([("url", facts["url"]), ("last error", facts.get("last_error"))]):
+        for line in daemon.rows([("url", facts["url"]), ("last error", facts.get("last_error"))]):
             click.echo(line)
         common.told_secret(facts)
         click.echo(f"\nDoes it arrive?  kevmond webhook test {facts['name']}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kevmond.cli import daemon
 from kevmond.cli import webhook_common as common
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ Example:
 """
 )
 @common.name_argument
-@common.daemon_options
+@daemon.daemon_options
 def test(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> int:
     """Send one test event to the webhook NAME and print the answer; exit 1 if it is no success."""
     facts = common.ask(state_dir, config, "POST", name, "test", timeout=3600)
     if as_json:
-        common.emit(facts)
+        daemon.emit(facts)
         return 0 if facts["ok"] else 1
     if "error" in facts:
         click.echo(f"no answer: {facts['error']}")
@@ -32,7 +33,7 @@ def test(name: str, state_dir: Path | None, config: Path | None, *, as_json: boo
     colour = "green" if facts["ok"] else "red"
     outcome = click.style(facts["outcome"], fg=colour, bold=True)
     click.echo(f"{outcome} in {facts['seconds'] * 1000:.0f} ms  (event {facts['event_id']})")
-    for line in common.rows(list(facts["headers"].items())):
+    for line in daemon.rows(list(facts["headers"].items())):
         click.echo(line)
     if facts["body"]:
         from kevmond.cli.pretty import printable
@@ -50,7 +51,7 @@ Example:
 """
 )
 @common.name_argument
-@common.daemon_options
+@daemon.daemon_options
 def pause(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Stop delivering to the webhook NAME; what comes waits in the journal until `resume`."""
     facts = common.ask(state_dir, config, "POST", name, "pause")
@@ -64,7 +65,7 @@ Example:
 """
 )
 @common.name_argument
-@common.daemon_options
+@daemon.daemon_options
 def resume(name: str, state_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     """Deliver to the webhook NAME again, from where it stopped, paused or disabled."""
     facts = common.ask(state_dir, config, "POST", name, "resume")
@@ -79,7 +80,7 @@ Example:
 )
 @common.name_argument
 @click.option("--reason", metavar="TEXT", help="Why, to be shown.")
-@common.daemon_options
+@daemon.daemon_options
 def disable(
     *, name: str, reason: str | None, state_dir: Path | None, config: Path | None, as_json: bool
 ) -> None:
@@ -97,7 +98,7 @@ Example:
 )
 @common.name_argument
 @click.option("--force", is_flag=True, help="Give up its dead letters, if it has any.")
-@common.daemon_options
+@daemon.daemon_options
 def remove(
     *, name: str, force: bool, state_dir: Path | None, config: Path | None, as_json: bool
 ) -> None:
@@ -130,7 +131,7 @@ Examples:
     show_default=True,
     help="How long requests carry the signature of the old secret too.",
 )
-@common.daemon_options
+@daemon.daemon_options
 def rotate_secret(
     *,
     name: str,
@@ -147,7 +148,7 @@ def rotate_secret(
     facts = common.ask(state_dir, config, "POST", name, "rotate-secret", body=body)
     with common.told_once(facts, "has a new secret"):
         if as_json:
-            common.emit(facts)
+            daemon.emit(facts)
             return
         ends = facts["rotation_ends"]
         old = f"the old one signs too until {ends}" if ends else "the old one signs no more"
@@ -157,6 +158,6 @@ def rotate_secret(
 
 def _tell(facts: dict[str, Any], what: str, as_json: bool) -> None:
     if as_json:
-        common.emit(facts)
+        daemon.emit(facts)
     else:
         click.echo(f"webhook {facts['name']} {what}")

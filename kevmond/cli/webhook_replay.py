@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kevmond.cli import daemon
 from kevmond.cli import webhook_common as common
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Examples:
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="Most that are shown."
 )
 @click.option("--after", type=click.IntRange(0), default=0, help="Only those behind this number.")
-@common.daemon_options
+@daemon.daemon_options
 def failures(
     *, name: str, limit: int, after: int, state_dir: Path | None, config: Path | None, as_json: bool
 ) -> None:
@@ -40,7 +41,7 @@ def failures(
     found = facts["failures"]
     if as_json:
         for letter in found:
-            common.emit(letter)
+            daemon.emit(letter)
         return
     if not found:
         click.echo(f"webhook {name} has no dead letters" + (f" behind {after}" if after else ""))
@@ -60,11 +61,11 @@ def _letter(letter: dict[str, Any]) -> Iterator[str]:
     head = click.style(f"{letter['number']}", bold=True)
     told = " ".join(str(event.get(key) or "") for key in ("time", "type", "interface"))
     yield f"{head}  {printable(told.strip())}"
-    yield from common.rows([("event", letter["event_id"]), ("given up", letter["buried"])])
+    yield from daemon.rows([("event", letter["event_id"]), ("given up", letter["buried"])])
     story = letter["story"]
     tries = story.get("tries", []) if isinstance(story, dict) else []
     if isinstance(story, dict):
-        yield from common.rows([(k, v) for k, v in story.items() if not isinstance(v, list | dict)])
+        yield from daemon.rows([(k, v) for k, v in story.items() if not isinstance(v, list | dict)])
     for one in tries[-3:] if isinstance(tries, list) else []:
         words = one.values() if isinstance(one, dict) else [one]
         yield f"    {printable('  '.join(str(word) for word in words if word is not None))}"
@@ -92,7 +93,7 @@ stretch of time through the webhook's filter, and only as far as it has come.
     "--failed", is_flag=True, help="All dead letters; those that are taken are gone then."
 )
 @click.option("--no-wait", is_flag=True, help="Do not wait for the end.")
-@common.daemon_options
+@daemon.daemon_options
 def replay(
     *,
     name: str,
@@ -122,7 +123,7 @@ def replay(
         click.echo(f"\nit goes on in the daemon: kevmond webhook show {name}", err=True)
         raise
     if as_json:
-        common.emit(job)
+        daemon.emit(job)
     else:
         click.echo(f"{job['what']}: {job['state']}, {job['taken']} taken" + _rest(job))
     return 0 if job["state"] in {"done", "running"} and not job["refused"] else 1

@@ -9,6 +9,7 @@ that it cannot act on the terminal: what is not printable is written as an escap
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 from kevmond.events.event import Decode, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kevmond.events.event import Event, Record
 
@@ -53,7 +54,18 @@ class Console:
 
     def line(self, record: Record) -> str:
         """Return the line of a record, without newline."""
-        return f"{self._time(record)} {self.message(record.event)}"
+        return self.shown(record.event, record.wall_ns)
+
+    def shown(self, event: Event, wall_ns: int) -> str:
+        """Return the line of what was read at a time in nanoseconds, without newline."""
+        return f"{self._time(event, wall_ns)} {self.message(event)}"
+
+    def brief(self, event: Event, wall_ns: int) -> str:
+        """Return time, type and interface only; the severity is the type's colour."""
+        kind, name = printable(event.type), event.interface
+        told = self._paint(kind if name is None else kind.ljust(26), _COLOURS[event.severity])
+        line = f"{self._time(event, wall_ns)} {told}"
+        return line if name is None else f"{line} {self._paint(printable(name), '35')}"
 
     def message(self, event: Event) -> str:
         """Return the line without its time."""
@@ -69,10 +81,10 @@ class Console:
             return f"{head}  {self._paint(name, '35')}"
         return f"{head}  {self._paint(name.ljust(6), '35')} {told}"
 
-    def _time(self, record: Record) -> str:
+    def _time(self, event: Event, wall_ns: int) -> str:
         if not self._short_time:
-            return record.event.time
-        second, rest = divmod(record.wall_ns, 1_000_000_000)
+            return event.time
+        second, rest = divmod(wall_ns, 1_000_000_000)
         if second != self._second:
             self._second = second
             self._clock = time.strftime("%H:%M:%S", time.localtime(second))
@@ -114,9 +126,13 @@ class Console:
         names = self._fields.get(type(model))
         if names is None:
             names = self._fields[type(model)] = _telling(type(model))
-        for name in names:
-            text = self._value(getattr(model, name))
-            if text:
+        yield from self._told((name, getattr(model, name)) for name in names)
+        if model.model_extra:  # of another version's record, known by its JSON only
+            yield from self._told(_quoted_names(model.model_extra))
+
+    def _told(self, fields: Iterable[tuple[str, Any]]) -> Iterator[str]:
+        for name, value in fields:
+            if name not in _IN_INTERFACE and (text := self._value(value)):
                 yield self._pair(name, text)
 
     def _pair(self, name: str, text: str) -> str:
@@ -140,15 +156,24 @@ class Console:
                 more = f",+{len(values) - _LISTED}" if len(values) > _LISTED else ""
                 return ",".join(map(self._value, values[:_LISTED])) + more
             case dict():
-                return ",".join(f"{quoted(str(key))}:{self._value(value[key])}" for key in value)
+                return f"{{{' '.join(self._told(_quoted_names(value)))}}}"
             case _:
                 return quoted(str(value))
+
+
+def _quoted_names(fields: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    return ((quoted(str(name)), value) for name, value in fields.items())
 
 
 def _telling(model: type[BaseModel]) -> tuple[str, ...]:
     """Return the fields to show: all but those that the interface's name is made of."""
     names = [*model.model_fields, *model.model_computed_fields]
     return tuple(name for name in names if name not in _IN_INTERFACE)
+
+
+def coloured(terminal: bool) -> bool:
+    """Whether to colour what goes to a terminal, or to none: NO_COLOR (no-color.org), TERM=dumb."""
+    return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from kevmond.errors import PermanentError, RetryableError
 from kevmond.sinks.base import SinkSettings
-from kevmond.sinks.console import Console
+from kevmond.sinks.console import Console, coloured
 from kevmond.sinks.syslog import SyslogFormat, SyslogSocket, default_path
 from kevmond.worker import Worker
 
@@ -178,7 +178,7 @@ class _Stream:
     def _coloured(self, terminal: bool) -> bool:
         if self._settings.colour != "auto":
             return self._settings.colour == "always"
-        return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return coloured(terminal)
 
     def write(self, batch: Sequence[Record]) -> None:
         assert self._logger is not None
