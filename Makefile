@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN     := .venv
 TEST    := .venv-test
-SOURCES := kevmond tests benchmarks
+SOURCES := kevmond tests benchmarks packaging
 
 # An environment is made from its lock and nothing else; the stamp is newer than the lock it was made from.
 define make_environment
@@ -13,7 +13,7 @@ define make_environment
 	touch $(1)/.made
 endef
 
-.PHONY: run test chaos lint bench fuzz docs kext lock clean help
+.PHONY: run test test-browser chaos lint bench fuzz docs kext lock clean help
 .DEFAULT_GOAL := help
 
 run: $(RUN)/.made  ## start the daemon here and watch events (Ctrl-C stops it)
@@ -21,6 +21,10 @@ run: $(RUN)/.made  ## start the daemon here and watch events (Ctrl-C stops it)
 
 test: $(TEST)/.made  ## run every test
 	$(TEST)/bin/python -m pytest
+
+test-browser: $(TEST)/.browser  ## install a headless browser if there is none, and test the live page in it
+	.ci/browser
+	KEVMOND_BROWSER_TESTS=required $(TEST)/bin/python -m pytest tests/browser
 
 chaos: $(TEST)/.made  ## kill the daemon more than 200 times under load (CHAOS_SEED=N: a run again)
 	CHAOS_EVENTS=20000 CHAOS_KILLS=230 $(TEST)/bin/python -m pytest tests/chaos -q -k long
@@ -38,6 +42,10 @@ fuzz: $(TEST)/.made  ## decode a million random and mutated messages
 
 docs: $(TEST)/.made  ## write the generated pages again
 	$(TEST)/bin/kevmond events --markdown > docs/events.md
+	$(TEST)/bin/python packaging/man.py > packaging/man/kevmond.1
+	$(TEST)/bin/kevmond completion bash > packaging/completion/kevmond.bash
+	$(TEST)/bin/kevmond completion zsh > packaging/completion/_kevmond
+	$(TEST)/bin/kevmond completion fish > packaging/completion/kevmond.fish
 
 kext:  ## build the host that runs the sample kernel extension here (Linux)
 	$(MAKE) -s -C kext/host
@@ -48,15 +56,21 @@ lock:  ## resolve the dependencies again (needs uv; no index address is written)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --group build --group dev -c .ci/lock/run.txt pyproject.toml \
 	  -o .ci/lock/test.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --group browser -c .ci/lock/test.txt -o .ci/lock/browser.txt
 
 clean:  ## remove the environments and caches
 	rm -rf $(RUN) $(TEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help:  ## list these words
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUN)/.made: .ci/lock/run.txt pyproject.toml
 	$(call make_environment,$(RUN),run)
 
 $(TEST)/.made: .ci/lock/test.txt pyproject.toml
 	$(call make_environment,$(TEST),test)
+
+$(TEST)/.browser: $(TEST)/.made .ci/lock/browser.txt
+	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/lock/browser.txt
+	touch $@

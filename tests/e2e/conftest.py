@@ -28,7 +28,7 @@ def until(condition, what):
 class Daemon:
     """`kevmond run` in a state folder of its own."""
 
-    def __init__(self, state, *args, environment=None):
+    def __init__(self, state, *args, environment=None, umask=-1):
         self.state = state
         self.file = state / "events.jsonl"
         self.errors = state.parent / f"{state.name}.stderr"
@@ -38,6 +38,7 @@ class Daemon:
                 stderr=errors,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, **(environment or {})},
+                umask=umask,
             )
 
     def events(self, kind=""):
@@ -73,8 +74,8 @@ def daemon(tmp_path):
     """Start daemons; whatever still runs at the end is killed."""
     with contextlib.ExitStack() as stack:
 
-        def start(*args, state="state", environment=None):
-            running = Daemon(tmp_path / state, *args, environment=environment)
+        def start(*args, state="state", **more):
+            running = Daemon(tmp_path / state, *args, **more)
             stack.callback(running.process.wait, PATIENCE)
             stack.callback(running.process.kill)
             return running
