@@ -4,6 +4,7 @@
 import { get } from "./api.js";
 import { byId, el, press, printable, setText, svg } from "./dom.js";
 import { count, counted, minute } from "./format.js";
+import { session } from "./session.js";
 import { hideTip, showTip } from "./tip.js";
 
 const MINUTE = 60000;
@@ -11,6 +12,7 @@ const MINUTES = 60;
 const SEVERITIES = ["debug", "info", "notice", "warning", "error", "critical"];
 const TYPES = 5;
 const OTHER = "other";
+const AGAIN_MS = 10000;
 
 export class Plot {
   #node = byId("plot");
@@ -59,12 +61,17 @@ export class Plot {
     const query = [["since", "1h"], ["bucket", 60], ["by", by], ...this.#query()];
     query.push(["before", (this.#cursor() ?? 0) + 1]);
     const counts = await get("/v1/events/counts", query).catch(() => null);
-    if (turn !== this.#loading || counts === null) return;
+    if (turn !== this.#loading) return;
+    if (counts === null) {
+      this.#since = null;
+      setTimeout(() => turn === this.#loading && session.open && this.load(), AGAIN_MS);
+      return;
+    }
     this.#by = by;
     this.#minutes.clear();
-    for (const { time, by } of counts.buckets) {
-      for (const [word, number] of Object.entries(by))
-        this.#add(new Date(time).getTime(), word, number);
+    for (const { time, by: words } of counts.buckets) {
+      const at = new Date(time).getTime();
+      for (const [word, number] of Object.entries(words)) this.#add(at, word, number);
     }
     this.#cut = counts.cut === true;
     for (const event of this.#since) this.#count(event);
