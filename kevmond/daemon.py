@@ -94,7 +94,7 @@ class Daemon:
             async with self._turn:
                 await self._start()
             try:
-                await self._stop_reason
+                await asyncio.shield(self._stop_reason)
             finally:
                 stopped = self._stop_reason
                 await self._shut_down(stopped.result() if stopped.done() else "cancelled")
@@ -159,7 +159,7 @@ class Daemon:
             kernel=self._kernel.name,
             started_ns=self._clock.wall_ns(),
             config=self._config_in_force,
-            reload=self._reload,
+            reload=self._reload_for_caller,
             reloaded=lambda: self._reloaded,
         )
 
@@ -180,15 +180,15 @@ class Daemon:
     async def _shut_down(self, reason: str) -> None:
         now = asyncio.get_running_loop().time
         end = now() + self._loaded.settings.daemon.drain_deadline
-        await self._api.aclose()
-        await self._webhooks.aclose()
-        if self._reloads:  # what is being changed is finished, if it can be
-            await asyncio.wait(self._reloads, timeout=max(0.0, min(GRACE, end - now())))
-        background = [task for task in (self._story, self._ending, *self._reloads) if task]
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
         try:
+            await self._api.aclose()
+            await self._webhooks.aclose()
+            if self._reloads:  # what is being changed is finished, if it can be
+                await asyncio.wait(self._reloads, timeout=max(0.0, min(GRACE, end - now())))
+            background = [task for task in (self._story, self._ending, *self._reloads) if task]
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
             if self._controls is not None:  # before the rest: what they still say is delivered
                 await self._controls.aclose(max(0.0, min(GRACE, end - now())))
             await self._capture.stop()
@@ -295,12 +295,20 @@ class Daemon:
 
     # ------------------------------------------------------------------ SIGHUP
 
-    def _reload_soon(self) -> None:
+    async def _reload_for_caller(self) -> dict[str, Any]:
+        """Reload for a caller of the API, to the end even if that one hangs up."""
+        task = self._reload_soon()
+        if task is None:
+            return self._report("refused", problems=["the daemon is stopping"])
+        return await asyncio.shield(task)
+
+    def _reload_soon(self) -> asyncio.Task[dict[str, Any]] | None:
         if self._stop_reason is None or self._stop_reason.done():
-            return
+            return None
         task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+        return task
 
     async def _reload(self) -> dict[str, Any]:
         """Check the configuration, swap what can be swapped, and say what became of it."""

@@ -41,6 +41,9 @@ their own, such as streams, watch it and end."""
 API: Final[web.AppKey[Api]] = web.AppKey("api")
 """The server itself."""
 
+_ONLY_LOOK: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing: their work ends when the caller hangs up."""
+
 Model = TypeVar("Model", bound="Body")
 
 
@@ -97,16 +100,6 @@ class DeniedError(HintedError):
         self.status = status
 
 
-def number(request: web.Request, key: str, default: int) -> int:
-    """Return a whole number of the query; ConfigError if it is none."""
-    text = request.query.get(key, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{key}: not a number: {text!r}")
-    return int(text)
-
-
 async def read(request: web.Request, model: type[Model]) -> Model:
     """Return the body of a request; ConfigError names what is wrong with it."""
     try:
@@ -159,7 +152,9 @@ def errors(log: Any, heard: Callable[[web.Request], None], refusals: Refusals) -
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         heard(request)
         try:
-            return await handler(request)
+            if request.method in _ONLY_LOOK:
+                return await handler(request)
+            return await _to_its_end(handler(request))
         except web.HTTPException as error:
             return _of_http(request, error, refusals)
         except CallerGone:
@@ -171,6 +166,23 @@ def errors(log: Any, heard: Callable[[web.Request], None], refusals: Refusals) -
             return _of_bug(request, error, log)
 
     return middleware
+
+
+async def _to_its_end(work: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+    """Do what changes something, also if the caller hangs up: no change is left half made."""
+    task = asyncio.ensure_future(work)
+    _under_way.add(task)
+    task.add_done_callback(_ended)
+    return await asyncio.shield(task)
+
+
+def _ended(task: asyncio.Future[web.StreamResponse]) -> None:
+    _under_way.discard(task)
+    if not task.cancelled():
+        task.exception()  # told to the caller, if that is still there
+
+
+_under_way: Final[set[asyncio.Future[web.StreamResponse]]] = set()
 
 
 def _of_http(

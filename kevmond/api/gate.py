@@ -40,6 +40,8 @@ HEADERS: Final = {
 """Headers of every answer."""
 
 _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+_LOCAL: Final = ("kevmond", "", *_NAMES)
+"""Names by which the Unix socket may be called: HTTP/1.0 needs none."""
 _HTTP: Final = 80
 """The port that browsers leave out."""
 
@@ -54,18 +56,17 @@ async def prepare(request: web.Request, response: web.StreamResponse) -> None:
 def local_gate(refusals: Refusals) -> Middleware:
     """Return the middleware of the Unix socket, whose callers the kernel has told.
 
-    Any name is as good as another here.  But who forwards a TCP port to the socket has browsers
-    for callers, so those are held to their own page on loopback.
+    Who forwards a TCP port to the socket has browsers for callers, and a page elsewhere may have a
+    name that leads here (DNS rebinding): so only names of this machine, and our own, are heeded.
     """
 
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         _check_target(request)
-        if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
-            host = _host(request).lower()
-            if host not in _NAMES and host.rpartition(":")[0] not in _NAMES:
-                raise _wrong_name(request, refusals)
-            _check_origin(request, refusals)
+        host = _host(request).lower()
+        if host not in _LOCAL and host.rpartition(":")[0] not in _LOCAL:
+            raise _wrong_name(request, refusals)
+        _check_origin(request, refusals)
         return await handler(request)
 
     return gate

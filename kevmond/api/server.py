@@ -63,6 +63,7 @@ class ApiServer:
         self._token = secrets.token_urlsafe(32)
         self._worker = Worker("groups")
         self._listener: Listener | None = None
+        self._there = False  # whether there is a socket at the path
         self._group: Group | None = None
         self._local = Site(
             "unix",
@@ -130,14 +131,17 @@ class ApiServer:
 
     def open_page(self) -> str:
         """Return the live page's address, with the token, and see that it listens."""
+        if self._closing.is_set():
+            raise ApiError("the daemon is stopping")
         page = self._page_port()
-        number = page.number or page.open_on_demand()
+        kept = page.number is not None and not page.on_demand
+        number = page.number if kept else page.open_on_demand()
         return f"http://127.0.0.1:{number}/#token={self._token}"
 
     # ------------------------------------------------------------------ listening
 
     async def _apply_local(self) -> None:
-        if self._local.listens:
+        if self._there:
             return
         descriptors, self._descriptors = self._descriptors, []
         try:
@@ -146,10 +150,11 @@ class ApiServer:
             self._log.error("the API's socket is not taken over", error=str(error))
             inherited = []
         self._local.listen(inherited)
-        if any(each.is_at(self._path) for each in inherited):
-            return
-        self._listener = Listener(self._path)
-        self._local.listen([self._listener])
+        if not any(each.is_at(self._path) for each in inherited):
+            self._listener = Listener(self._path)
+            self._group = None  # it is private yet
+            self._local.listen([self._listener])
+        self._there = True
 
     async def _apply_group(self) -> None:
         name = self._settings.group

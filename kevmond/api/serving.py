@@ -101,6 +101,7 @@ class Maker:
         return web.AppRunner(
             app,
             handle_signals=False,
+            handler_cancellation=True,  # who hangs up has nothing looked for any more
             access_log=None,
             shutdown_timeout=FINISH,
             keepalive_timeout=KEEP_ALIVE,

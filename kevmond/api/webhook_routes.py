@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import Field
 
-from kevmond.api.answers import SERVICES, Body, answer, number, read
+from kevmond.api.answers import SERVICES, Body, answer, read
+from kevmond.api.questions import whole
 from kevmond.errors import ConfigError
 from kevmond.sinks.replay import Wanted
 from kevmond.sinks.subscriptions import OVERLAP
@@ -146,8 +147,9 @@ async def _replay(request: web.Request) -> web.Response:
 
 async def _failures(request: web.Request) -> web.Response:
     """List events that were given up, each with the story of its attempts."""
-    after, limit = number(request, "after", 0), number(request, "limit", PAGE)
-    limit = min(max(1, limit), MOST_PAGE)
+    after = whole("after", request.query.get("after")) or 0
+    limit = whole("limit", request.query.get("limit"))
+    limit = PAGE if limit is None else min(max(1, limit), MOST_PAGE)
     found = await _of(request).failures(_name(request), after=after, limit=limit)
     return answer({"name": _name(request), "failures": found, "more": len(found) == limit})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -11,8 +12,6 @@ from kevmond.events.event import timestamp
 from kevmond.history.query import Walk
 
 if TYPE_CHECKING:
-    import asyncio
-
     from kevmond.events.event import Event
     from kevmond.history.query import Wanted
     from kevmond.journal.paging import History
@@ -47,11 +46,13 @@ async def count(
     walk = Walk(history, turns, wanted, most=LOOKED)
     async with contextlib.aclosing(walk.blocks()) as blocks:
         async for records in blocks:
-            for record in records:
-                name = name_of(record.event, by)
-                total[name] += 1
-                if bucket:
-                    buckets[record.wall_ns // (bucket * 10**9)][name] += 1
+            async with turns:  # it may be the first look at them, which decodes them
+                for record in records:
+                    name = name_of(record.event, by)
+                    total[name] += 1
+                    if bucket:
+                        buckets[record.wall_ns // (bucket * 10**9)][name] += 1
+                await asyncio.sleep(0)
             if len(buckets) > MOST_BUCKETS:
                 raise ConfigError(
                     f"bucket: {bucket} s makes more than {MOST_BUCKETS} of them; make them longer"

@@ -74,8 +74,10 @@ def make_folder(path: Path) -> None:
 def hand_over(folder: Path, names: StateNames, owner: Account) -> None:
     """Give a folder, and what is kevmond's in it, to a user; ConfigError if that is unsafe."""
     try:
+        _check_links(folder.absolute())
         fd = os.open(folder.resolve(), _FOLDER)
         try:
+            _check_links(folder.absolute())  # again: it may have been changed meanwhile
             _give_folder(fd, folder, Path(), names, owner)
         finally:
             os.close(fd)
@@ -84,6 +86,17 @@ def hand_over(folder: Path, names: StateNames, owner: Account) -> None:
             f"daemon.state_dir: {folder} cannot be given to {owner.name} ({error.strerror}); name "
             "another by --state-dir"
         ) from error
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse a way to the folder that somebody but root has laid by a symbolic link."""
+    for part in (folder, *folder.parents):
+        found = part.lstat()
+        if stat.S_ISLNK(found.st_mode) and found.st_uid != 0:
+            raise ConfigError(
+                f"daemon.state_dir: {part} is a symbolic link of {user_name(found.st_uid)}'s, who "
+                f"could have it lead anywhere; name the folder itself: {part.resolve()}"
+            )
 
 
 def _give_folder(fd: int, path: Path, inside: Path, names: StateNames, owner: Account) -> None:

@@ -16,7 +16,7 @@ def handled(
     loop: asyncio.AbstractEventLoop,
     *,
     stop: Callable[[str], None],
-    reload: Callable[[], None],
+    reload: Callable[[], object],
 ) -> Iterator[None]:
     """Call `stop(name)` at SIGTERM and SIGINT and `reload()` at SIGHUP, while the block runs.
 

@@ -221,11 +221,17 @@ async def test_a_million_refusals_are_no_million_lines(get, log):
     assert [facts.get("times") for _, facts in log.lines] == [None, AGAIN]
 
 
-async def test_unix_socket_needs_neither_name_nor_token(get, folder):
-    """Its callers are known by the kernel; any name is right."""
+async def test_unix_socket_needs_no_token(get, folder):
+    """Its callers are known by the kernel; they call it kevmond, or this machine."""
     place = folder / SOCKET
-    for host in ("kevmond", "x", "localhost"):
+    for host in ("kevmond", "localhost", "127.0.0.1:8000"):
         assert (await get(place=place, Host=host, Authorization=None))[0] == 200
+
+
+async def test_unix_socket_by_a_foreign_name_is_refused(get, folder):
+    """A page whose name leads to a forwarded port asks as if it were ours, but for the name."""
+    found = await get(place=folder / SOCKET, Host="evil.example:9000", Authorization=None)
+    assert found[0] == 421
 
 
 @pytest.mark.parametrize(

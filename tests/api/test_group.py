@@ -52,6 +52,19 @@ async def test_group_gets_the_socket_and_a_way_to_it(server, folder):
     assert server.facts()["group"] is None
 
 
+async def test_group_gets_a_socket_that_could_not_be_made_at_first(server, folder, log):
+    """A reload that makes the socket opens it to the group as well."""
+    await server.aclose()
+    settings = ApiSettings(group=OURS.gr_name)
+    late = module.ApiServer(folder / SOCKET, None, log=log, settings=settings)
+    (folder / SOCKET).write_text("in the way")
+    await late.start()
+    (folder / SOCKET).unlink()
+    assert await late.apply(settings) == []
+    assert modes(folder)[:2] == (0o660, OURS.gr_gid)
+    await late.aclose()
+
+
 async def test_unknown_group_leaves_the_socket_private(server, folder, log):
     """It is said at the start and at each reload, and everything else is served."""
     told = ["api.group: there is no group 'no-such-group' on this machine"]

@@ -183,6 +183,23 @@ async def test_page_in_use_stays_open(made, until, monkeypatch):
     assert server.open_page()
 
 
+async def test_page_that_is_opened_again_has_all_its_time(made, monkeypatch):
+    """Its address is good for as long as that of a new one."""
+    server = await made(ApiSettings())
+    server.open_page()
+    server._page._last -= ports.IDLE - 1
+    server.open_page()
+    assert server._page._last + ports.IDLE - asyncio.get_running_loop().time() > ports.IDLE - 1
+
+
+async def test_no_page_is_opened_by_a_daemon_that_stops(made):
+    """A port that was opened then would be closed by nobody."""
+    server = await made(ApiSettings())
+    await server.aclose()
+    with pytest.raises(ApiError, match="stopping"):
+        server.open_page()
+
+
 async def test_settings_change_nothing_about_a_page_on_demand(made):
     """Whoever looks at the page goes on looking after a reload that has nothing to do with it."""
     server = await made(None)

@@ -171,3 +171,27 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
         ConfigError, match=r"daemon\.state_dir: .*file/x cannot be made \(ENOTDIR\)"
     ):
         make_folder(tmp_path / "file/x")
+
+
+@AS_ROOT
+@pytest.mark.parametrize("where", ["itself", "above"])
+def test_way_by_a_link_of_the_users_is_refused(tmp_path, nobody, where):
+    """Else the user would have any folder of root's that is empty."""
+    victim = tmp_path / "root-s"
+    (victim / "state").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(victim / "state" if where == "itself" else victim)
+    os.lchown(link, nobody.uid, nobody.gid)
+    state = link if where == "itself" else link / "state"
+    with pytest.raises(ConfigError, match="symbolic link of nobody's"):
+        hand_over(state, names(state), nobody)
+    assert (victim / "state").stat().st_uid == 0
+
+
+@AS_ROOT
+def test_way_by_a_link_of_roots_is_followed(tmp_path, nobody):
+    """As /var is one on macOS."""
+    (tmp_path / "real" / "state").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    hand_over(tmp_path / "link" / "state", names(tmp_path / "link" / "state"), nobody)
+    assert (tmp_path / "real" / "state").stat().st_uid == nobody.uid
