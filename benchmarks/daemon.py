@@ -91,8 +91,8 @@ def start_up(folder: Path) -> float:
     return datetime.fromisoformat(events[0]["time"]).timestamp() - start
 
 
-def at_rest(folder: Path, duration: float) -> tuple[float, int]:
-    """Resident MiB, and voluntary context switches of all threads in `duration` seconds."""
+def at_rest(folder: Path, duration: float) -> tuple[float, float, int]:
+    """Resident MiB, the same once asked, and voluntary context switches in `duration` seconds."""
     socket = folder / "kernel"
     server = subprocess.Popen(
         [*KEVMOND, "simulate", "--listen", str(socket)], stdout=subprocess.DEVNULL
@@ -104,12 +104,20 @@ def at_rest(folder: Path, duration: float) -> tuple[float, int]:
     before = switches(process.pid)
     time.sleep(duration)
     woken = switches(process.pid) - before
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    resident = next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS"))
+    resident = memory(process.pid)
+    ask = [*KEVMOND, "status", "--state-dir", str(folder / "state")]
+    subprocess.run(ask, stdout=subprocess.DEVNULL, check=True)
+    asked = memory(process.pid)
     for each in (process, server):
         each.send_signal(signal.SIGTERM)
         each.wait(20)
-    return resident / 1024, woken
+    return resident, asked, woken
+
+
+def memory(pid: int) -> float:
+    """Resident memory of a process, MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS")) / 1024
 
 
 def switches(pid: int) -> int:
@@ -139,8 +147,8 @@ def main() -> None:
     print(f"exec to first event read min {least:.3f} s, median {median:.3f} s")
     if Path("/proc/self/status").exists():
         with tempfile.TemporaryDirectory() as folder:
-            resident, woken = at_rest(Path(folder), rest)
-        print(f"resident at rest         {resident:.1f} MiB")
+            resident, asked, woken = at_rest(Path(folder), rest)
+        print(f"resident at rest         {resident:.1f} MiB, once asked {asked:.1f} MiB")
         print(f"wake-ups at rest         {woken} in {rest:.0f} s")
 
 

@@ -168,7 +168,8 @@ class ApiClient:
                 f"{self.path}: the daemon closed the connection; it may be stopping, or belong to "
                 "another user, or has too many callers (its log says so)"
             )
-        return f"{self.path}: {error}"
+        what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return f"{self.path}: {what}; --state-dir names the folder of the daemon"
 
 
 def _target(where: Sequence[str], query: Mapping[str, Any] | None) -> str:

@@ -166,11 +166,13 @@ async def _found(request: web.Request) -> Record:
     event_id = request.match_info["id"]
     record = await find(request.app[PAST].journal, event_id)
     if record is None:
-        raise NotHereError(
-            f"event {event_id[:100]} is not in the journal",
-            "it may have left it (journal.max_age, journal.max_bytes); `kevmond history` lists "
-            "what is there",
+        journal = request.app[PAST].journal
+        oldest, newest = journal.statistics().oldest_seq, journal.next_seq - 1
+        hint = (
+            f"it holds positions {oldest} to {newest}; older ones have left it (journal.max_age, "
+            "journal.max_bytes); `kevmond history` lists what is there"
         )
+        raise NotHereError(f"event {event_id[:100]} is not in the journal", hint)
     return record
 
 

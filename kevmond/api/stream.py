@@ -45,7 +45,9 @@ LEAVE: Final = 0.3
 RETENTION: Final = (
     "they left the journal before they were read (journal.max_age, journal.max_bytes)"
 )
-ANEW: Final = "the journal began anew: it has not come to this position"
+ANEW: Final = (
+    "the journal has not come to this position: it began anew, or the position is another's"
+)
 
 
 class Stream:

@@ -8,6 +8,7 @@ output failed · 78 wrong configuration · 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -143,7 +144,17 @@ class _EscapedError(Exception):
 
 
 def _say(error: BaseException) -> None:
-    click.echo(f"kevmond: {error}", err=True)
+    click.echo(f"kevmond: {_told(error)}", err=True)
+
+
+def _told(error: BaseException) -> str:
+    from kevmond.errors import KevmondError
+
+    if isinstance(error, KevmondError) or not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    where = error.filename or "input or output failed"
+    symbol = errno.errorcode.get(error.errno, str(error.errno))
+    return f"{where}: {error.strerror} ({symbol})"
 
 
 def _silence_stdout() -> None:

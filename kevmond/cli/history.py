@@ -94,6 +94,8 @@ def command(
         return
     most = None if everything else limit or _LIMIT
     more = _list(client, query, most=most, reverse=reverse, as_json=as_json, compact=compact)
+    if more is None and is_terminal(sys.stderr):
+        click.secho("kevmond: no event that the journal holds fits", dim=True, err=True)
     if more and limit is None and is_terminal(sys.stderr):
         click.secho(f"kevmond: the last {most}; more with --limit N or --all", dim=True, err=True)
 
@@ -106,23 +108,26 @@ def _list(
     reverse: bool,
     as_json: bool,
     compact: bool,
-) -> bool:
-    """List so many of the newest events, or all; tell whether there are more."""
+) -> bool | None:
+    """List so many of the newest events, or all; tell whether there are more, None if none fits."""
     from kevmond.cli.paging import Walk
     from kevmond.cli.told import is_terminal, painter, standard_output
 
     out = standard_output()
     if out is None:
         return False
+    shown = 0
     show = painter(as_json=as_json, compact=compact, terminal=is_terminal(sys.stdout))
     walk = Walk(client, query, most=most, newest_first=reverse or most is not None)
     if reverse or most is None:
         for lines in walk:
+            shown += len(lines)
             out.write(map(show, lines))
     else:
         newest_first = [line for lines in walk for line in lines]
+        shown = len(newest_first)
         out.write(map(show, reversed(newest_first)))
-    return walk.more
+    return walk.more if shown else None
 
 
 def _count(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,9 +145,21 @@ def _validate(table: Table, where: str, state_dir: Path | None) -> Settings:
             problems += mistakes(registry.usable(sink["type"]).Settings, error, ("sinks", name))
         except KevmondError as error:
             problems.append(f"sinks.{name}: {error}")
+    problems += _shared_files(built)
     if problems or settings is None:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
     return settings.model_copy(update={"sinks": built})
+
+
+def _shared_files(sinks: dict[str, SinkSettings]) -> Iterator[str]:
+    """Name the sinks that would write a file which another one writes."""
+    taken: dict[Path, str] = {}
+    for name, sink in sinks.items():
+        path = getattr(sink, "path", None)
+        if isinstance(path, Path) and sink.enabled and sink.type == "jsonl":
+            first = taken.setdefault(Path(os.path.abspath(path)), name)  # noqa: PTH100 - no links
+            if first != name:
+                yield f"sinks.{name}.path: {path} is that of sinks.{first}; give each its own"
 
 
 def _state_dir(table: Table) -> Path:

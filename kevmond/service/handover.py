@@ -66,6 +66,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         symbol = errno.errorcode.get(error.errno or 0, "an error")
+        if isinstance(error, FileExistsError):
+            symbol = "EEXIST: it is no folder"
         raise ConfigError(
             f"daemon.state_dir: {path} cannot be made ({symbol}); name another by --state-dir"
         ) from error

@@ -82,7 +82,8 @@ def test_errors_become_one_line_and_a_code(monkeypatch, capsys, error, code):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["run"])
     assert stopped.value.code == code
-    assert capsys.readouterr().err == f"kevmond: {error}\n"
+    told = f"{error}" if code != 74 else "input or output failed: No space left on device (ENOSPC)"
+    assert capsys.readouterr().err == f"kevmond: {told}\n"
 
 
 def test_a_bug_is_told_without_a_traceback(monkeypatch, capsys):

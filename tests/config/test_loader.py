@@ -227,3 +227,20 @@ def test_a_channel_s_mistakes_are_told_with_its_key(written):
     too_long = "x" * 96
     (line,) = complaints(written(f"[control.{too_long}]\n"))
     assert f"control.{too_long}" in line
+
+
+def test_two_sinks_on_one_file_are_refused(tmp_path):
+    """The second would wait for the first, which is the same daemon, for ever."""
+    lines = [
+        "[sinks.a]",
+        "type = 'jsonl'",
+        "[sinks.b]",
+        "type = 'jsonl'",
+        "path = 'x/../events.jsonl'",
+    ]
+    path = tmp_path / "kevmond.toml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match=r"sinks\.b\.path: .* is that of sinks\.a"):
+        load(path)
+    path.write_text("\n".join([*lines, "enabled = false"]))
+    assert set(load(path).settings.sinks) == {"a", "b"}
