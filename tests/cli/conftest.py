@@ -1,14 +1,11 @@
 """The command line, called in this process as its entry point calls it."""
 
-import asyncio
-import tempfile
-import threading
+import runpy
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import uvloop
 
 from kevmond.api.listener import SOCKET
 from kevmond.api.server import ApiServer
@@ -19,7 +16,8 @@ from kevmond.journal import Journal, JournalSettings
 from kevmond.sinks.fleet import Fleet
 from kevmond.sinks.testing import CONTEXT, START_NS, link_message, record
 
-PATIENCE = 30.0
+PARTS = runpy.run_path(str(Path(__file__).parent / "parts.py"))
+Parts, Log, PATIENCE = PARTS["Parts"], PARTS["Log"], PARTS["PATIENCE"]
 
 
 @dataclass
@@ -52,26 +50,8 @@ def in_tmp(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-class Log:
-    """Says nothing."""
-
-    def warning(self, text, **facts):
-        pass
-
-    debug = error = warning
-
-
-class Past:
-    """A journal behind the API, on a loop in a thread of its own; commands ask it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.loop = uvloop.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-
-    def call(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+class Past(Parts):
+    """A journal behind the API; commands ask it."""
 
     async def start(self):
         self.journal = Journal.open(JournalSettings(path=self.folder / "journal.sqlite"))
@@ -92,12 +72,6 @@ class Past:
         await self.server.aclose()
         await self.fleet.drain(0.2)
         await self.journal.aclose(PATIENCE)
-
-    def close(self):
-        self.call(self.stop())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
 
     def sinks(self, settings):
         """Run sinks."""
@@ -134,11 +108,8 @@ class Past:
 @pytest.fixture
 def past():
     """Serve an empty journal in a folder with a short path."""
-    with tempfile.TemporaryDirectory(prefix="kev") as folder:
-        past = Past(Path(folder))
-        past.call(past.start())
+    with Past.running() as past:
         yield past
-        past.close()
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import tempfile
-import threading
+import runpy
 import time
 from pathlib import Path
 
 import click
 import pytest
-import uvloop
 
 from kevmond import __version__
 from kevmond.api.listener import SOCKET
@@ -25,29 +23,14 @@ from kevmond.sinks.jsonl import JsonlSettings
 from kevmond.sinks.subscriptions import Subscriptions
 from kevmond.sinks.webhook.settings import WebhookSettings
 
-PATIENCE = 30.0
+PARTS = runpy.run_path(str(Path(__file__).parent / "parts.py"))
+Parts, Log, PATIENCE = PARTS["Parts"], PARTS["Log"], PARTS["PATIENCE"]
 DEAD_END = "http://127.0.0.1:9/hook"
 """Where nobody listens."""
 
 
-class Log:
-    def warning(self, text, **facts):
-        pass
-
-    debug = error = warning
-
-
-class Daemon:
-    """What of the daemon status looks at, on a loop in a thread of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.loop = uvloop.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-
-    def call(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+class Daemon(Parts):
+    """What of the daemon status looks at."""
 
     async def start(self):
         self.kernel = SimulatedKernel(host="mac")
@@ -85,12 +68,6 @@ class Daemon:
         await self.fleet.drain(0.2)
         await self.journal.aclose(PATIENCE)
 
-    def close(self):
-        self.call(self.stop())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-
     def has_taken(self, count):
         done = self.capture.statistics().delivered >= count
         return done and not self.fleet.runner("file").lag
@@ -111,11 +88,8 @@ class Daemon:
 @pytest.fixture
 def daemon():
     """Start the daemon's parts in a folder with a short path."""
-    with tempfile.TemporaryDirectory(prefix="kev") as folder:
-        daemon = Daemon(Path(folder))
-        daemon.call(daemon.start())
+    with Daemon.running() as daemon:
         yield daemon
-        daemon.close()
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """`kevmond webhook`, against the daemon's own parts and a receiver in this process."""
 
-import asyncio
 import json
 import re
+import runpy
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 
 import pytest
-import uvloop
 from aiohttp import web
 from standardwebhooks import Webhook
 
@@ -25,14 +22,8 @@ from kevmond.sinks.subscriptions import Subscriptions
 from kevmond.sinks.testing import CONTEXT, record
 from kevmond.sinks.webhook.settings import WebhookSettings
 
-PATIENCE = 30.0
-
-
-class Log:
-    def warning(self, text, **facts):
-        pass
-
-    debug = error = warning
+PARTS = runpy.run_path(str(Path(__file__).parent / "parts.py"))
+Parts, Log, PATIENCE = PARTS["Parts"], PARTS["Log"], PARTS["PATIENCE"]
 
 
 class Receiver:
@@ -64,18 +55,12 @@ class Receiver:
         return [event["seq"] for event in self.events() if event["vendor"] == 1]
 
 
-class Daemon:
-    """What of the daemon the command line talks to, on a loop in a thread of its own."""
+class Daemon(Parts):
+    """What of the daemon the command line talks to."""
 
     def __init__(self, folder):
-        self.folder = folder
+        super().__init__(folder)
         self.receiver = Receiver()
-        self.loop = uvloop.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-
-    def call(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
     async def start(self):
         await self.receiver.start()
@@ -101,12 +86,6 @@ class Daemon:
         await self.fleet.drain(0.2)  # some receivers refuse until the end
         await self.journal.aclose(PATIENCE)
         await self.receiver.runner.cleanup()
-
-    def close(self):
-        self.call(self.stop())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
 
     def say(self, payload):
         now = time.time_ns()
@@ -134,11 +113,8 @@ def until(holds):
 @pytest.fixture
 def daemon():
     """Start the daemon's parts in a folder with a short path."""
-    with tempfile.TemporaryDirectory(prefix="kev") as folder:
-        daemon = Daemon(Path(folder))
-        daemon.call(daemon.start())
+    with Daemon.running() as daemon:
         yield daemon
-        daemon.close()
 
 
 @pytest.fixture

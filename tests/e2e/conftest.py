@@ -3,10 +3,13 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +100,11 @@ def kernel(tmp_path):
     yield remote
     server.terminate()
     server.wait(PATIENCE)
+
+
+@pytest.fixture
+def place():
+    """Make a state folder with a short path, in a folder that does not exist any more after."""
+    folder = tempfile.mkdtemp(prefix="kev")
+    yield Path(folder) / "state"
+    shutil.rmtree(folder)

@@ -3,12 +3,9 @@
 import contextlib
 import http.client
 import json
-import shutil
 import signal
 import socket
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -57,14 +54,6 @@ def get(port, path, token=None):
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
-
-
-@pytest.fixture
-def place():
-    """Make a state folder with a short path, in a folder that does not exist any more after."""
-    folder = tempfile.mkdtemp(prefix="kev")
-    yield Path(folder) / "state"
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

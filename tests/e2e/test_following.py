@@ -1,13 +1,10 @@
 """`kevmond tail` on a running daemon: nothing missed and nothing twice, whatever happens to it."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -27,14 +24,6 @@ path = "events.jsonl"
 def link(number):
     """Make a link event of an interface with this number."""
     return (1, 1, 2, 13, b"\x02\0\0\0" + number.to_bytes(4, "little") + b"en".ljust(16, b"\0"))
-
-
-@pytest.fixture
-def place():
-    """Make a state folder with a short path, in a folder that does not exist any more after."""
-    folder = tempfile.mkdtemp(prefix="kev")
-    yield Path(folder) / "state"
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
