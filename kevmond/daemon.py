@@ -165,10 +165,10 @@ class Daemon:
 
     def _handed_over(self) -> list[int]:
         """Return the API's sockets that launchd made, if it did."""
-        from kevmond.service.activation import activated  # noqa: PLC0415 - once, at the start
+        from kevmond.service.activation import SOCKET_KEY, activated  # noqa: PLC0415 - once, at the start
 
         try:
-            return activated("Api")
+            return activated(SOCKET_KEY)
         except KevmondError as error:
             self._log.error("launchd's socket is not taken over", error=str(error))
             return []

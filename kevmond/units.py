@@ -66,3 +66,8 @@ def moment(text: str, now_ns: int) -> int:
         raise ConfigError(
             f"not a time: {text!r}; write 2026-11-24T08:09:31Z, or how long ago: 90s, 2h, 1d"
         ) from error
+
+
+def counted(number: int, word: str = "event") -> str:
+    """Return how many there are of something, in words: "1 event", "2 events"."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -62,7 +62,7 @@ async def _events(request: web.Request) -> web.Response:
         "first": page.records[0].seq if page.records else None,
         "last": page.last,
         "more": page.more,
-        "oldest": past.journal.statistics().oldest_seq,
+        "oldest": past.journal.oldest_seq,
         "newest": past.journal.next_seq - 1,
     }
     return _with_lines(b'{"events":[%b],', page.records, figures)
@@ -125,7 +125,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
         "version": __version__,
         "host": context.host,
         "boot_id": context.boot_id,
-        "oldest": services.journal.statistics().oldest_seq,
+        "oldest": services.journal.oldest_seq,
         "newest": services.journal.next_seq - 1,
     }
     try:
@@ -167,7 +167,7 @@ async def _found(request: web.Request) -> Record:
     record = await find(request.app[PAST].journal, event_id)
     if record is None:
         journal = request.app[PAST].journal
-        oldest, newest = journal.statistics().oldest_seq, journal.next_seq - 1
+        oldest, newest = journal.oldest_seq, journal.next_seq - 1
         hint = (
             f"it holds positions {oldest} to {newest}; older ones have left it (journal.max_age, "
             "journal.max_bytes); `kevmond history` lists what is there"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kevmond.api.moment import WEBHOOK
 from kevmond.sinks.health import State
 from kevmond.sinks.outage import span
+from kevmond.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,7 +110,7 @@ def _kernel(moment: Moment) -> Iterator[Finding]:
     if not capture.connected:
         yield Finding(
             What.KERNEL_SOCKET,
-            f"the kernel's event socket is not open, after {_count(capture.errors, 'error')}: no "
+            f"the kernel's event socket is not open, after {counted(capture.errors, 'error')}: no "
             "events are read",
             "it is tried again by itself; the daemon's log says what failed, and `kevmond doctor` "
             "what this system offers",
@@ -122,7 +123,7 @@ def _journal(moment: Moment) -> Iterator[Finding]:
         yield Finding(
             What.JOURNAL,
             f"the journal's disk takes nothing: {journal.refusal}; "
-            f"{_count(journal.pending, 'record')} in memory would be lost with this process",
+            f"{counted(journal.pending, 'record')} in memory would be lost with this process",
             f"free space for {moment.journal_settings.path}, or mend its disk; it is tried again "
             "by itself",
             events=journal.pending,
@@ -191,12 +192,12 @@ def _losses(moment: Moment) -> Iterator[Finding]:
     if totals.lost:
         yield Finding(
             What.LOSS,
-            f"{_count(totals.lost)} lost before they could be read",
+            f"{counted(totals.lost)} lost before they could be read",
             "a larger capture.receive_space may help",
             events=totals.lost,
         )
     if totals.too_big:
-        text = f"{_count(totals.too_big)} too large for the kernel to post to anybody"
+        text = f"{counted(totals.too_big)} too large for the kernel to post to anybody"
         yield Finding(What.LOSS, text, told, events=totals.too_big)
     for count, word, text in (
         (counters.lost, "record", "given up before the journal's disk took them"),
@@ -204,14 +205,16 @@ def _losses(moment: Moment) -> Iterator[Finding]:
         (counters.letters_lost, "dead letter", "gone undelivered, to make room"),
     ):
         if count:
-            yield Finding(What.LOSS, f"{_count(count, word)} {text}", told, events=count)
+            yield Finding(What.LOSS, f"{counted(count, word)} {text}", told, events=count)
     for sink in moment.sinks:
         dropped, missed = sink.counters.dropped, sink.counters.missed
         if dropped:
-            text = f"{sink.name} gave {_count(dropped)} up for good"
+            text = f"{sink.name} gave {counted(dropped)} up for good"
             yield Finding(What.LOSS, text, told, sink.name, dropped)
         if missed:
-            text = f"{sink.name} missed {_count(missed)}, gone from the journal before it took them"
+            text = (
+                f"{sink.name} missed {counted(missed)}, gone from the journal before it took them"
+            )
             hint = "see why it is slow, or raise journal.max_bytes"
             yield Finding(What.LOSS, text, hint, sink.name, missed)
 
@@ -230,8 +233,8 @@ def _nearly_full(moment: Moment) -> Iterator[Finding]:
         if sink.lag > kept / 2:
             yield Finding(
                 What.JOURNAL_FULL,
-                f"{sink.name} is {_count(sink.lag)} behind, and the journal, which is nearly full, "
-                f"holds {kept}: the oldest go first",
+                f"{sink.name} is {counted(sink.lag)} behind, and the journal, which is nearly "
+                f"full, holds {kept}: the oldest go first",
                 "have it go on, or raise journal.max_bytes",
                 sink.name,
                 sink.lag,
@@ -255,7 +258,7 @@ def _letters(moment: Moment) -> Iterator[Finding]:
         if count:
             yield Finding(
                 What.DEAD_LETTERS,
-                f"{_count(count)} for {name} given up and kept",
+                f"{counted(count)} for {name} given up and kept",
                 f"`kevmond webhook failures {name}` shows them, `kevmond webhook replay {name} "
                 "--failed` sends them again",
                 name,
@@ -272,14 +275,14 @@ def _not_understood(moment: Moment) -> Iterator[Finding]:
         more = f" and {len(strangers) - TYPES_TOLD} more" if len(strangers) > TYPES_TOLD else ""
         yield Finding(
             What.UNKNOWN,
-            f"{_count(count)} of types that this version does not know: {named}{more}",
+            f"{counted(count)} of types that this version does not know: {named}{more}",
             "they are delivered with all their bytes; a newer kevmond may know them",
             events=count,
         )
     if understood.malformed:
         yield Finding(
             What.MALFORMED,
-            f"{_count(understood.malformed)} not as their headers say",
+            f"{counted(understood.malformed)} not as their headers say",
             "they are delivered with all their bytes and a `reason`; a newer kevmond may "
             "understand them",
             events=understood.malformed,
@@ -292,7 +295,7 @@ def _configuration(moment: Moment) -> Iterator[Finding]:
         return
     if report["state"] == "refused":
         lines = report["problems"] or ["no reason is known"]
-        more = f" (and {_count(len(lines) - 1, 'mistake')} more)" if len(lines) > 1 else ""
+        more = f" (and {counted(len(lines) - 1, 'mistake')} more)" if len(lines) > 1 else ""
         yield Finding(
             What.CONFIG_REFUSED,
             f"the configuration is refused, and the one before stays in force: {lines[0]}{more}",
@@ -306,9 +309,5 @@ def _configuration(moment: Moment) -> Iterator[Finding]:
         )
 
 
-def _count(number: int, word: str = "event") -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def _waiting(sink: SinkStatistics) -> str:
-    return f"{_count(sink.lag)} waiting"
+    return f"{counted(sink.lag)} waiting"

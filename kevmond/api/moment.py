@@ -76,8 +76,3 @@ def look(services: Services, streams: Sequence[Mapping[str, Any]] = ()) -> Momen
         streams=streams,
         reloaded=services.reloaded(),
     )
-
-
-def kind_of(sink: SinkStatistics) -> str:
-    """Return "webhook" or "sink"."""
-    return WEBHOOK if sink.type == WEBHOOK else "sink"

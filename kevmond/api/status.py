@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kevmond import __version__
 from kevmond.api import findings
-from kevmond.api.moment import STREAM, kind_of
+from kevmond.api.moment import STREAM
 from kevmond.api.ownuse import user
 from kevmond.events.event import timestamp
+from kevmond.sinks.webhookfacts import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -155,7 +156,7 @@ def _sink(sink: SinkStatistics, letters: int) -> dict[str, Any]:
     counters = sink.counters
     return {
         "name": sink.name,
-        "kind": kind_of(sink),
+        "kind": kind_of(sink.type),
         "type": sink.type,
         "state": sink.state.value,
         "since": _time(sink.since_ns),

@@ -172,7 +172,7 @@ class Stream:
         anew = after is not None and after > newest
         begin = newest if after is None else after
         if anew:
-            begin = journal.statistics().oldest_seq - 1
+            begin = journal.oldest_seq - 1
         self.began = self.position = self._read_to = self._told = begin
         await self._send(frame("hello", {**hello, "after": begin}, begin))
         if anew:
@@ -183,7 +183,7 @@ class Stream:
 
     async def _take_place(self) -> None:
         """Open a place behind the position, and tell what is gone from there."""
-        oldest = self._journal.statistics().oldest_seq
+        oldest = self._journal.oldest_seq
         gone = oldest - 1 - self._read_to
         self._cursor = cursor = self._journal.cursor(
             f"api.{self.name}", durable=False, start=max(self._read_to, oldest - 1)

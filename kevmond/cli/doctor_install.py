@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kevmond.cli import doctor_probe as probe
 from kevmond.cli.doctor_checks import Finding
 from kevmond.errors import KevmondError
-from kevmond.service import exits, installed, launchd, ownership, place, program
+from kevmond.service import activation, exits, installed, launchd, ownership, place, program
 from kevmond.service.control import Control
 from kevmond.service.launchctl import Launchctl
 
@@ -57,7 +57,7 @@ class Subject:
         from kevmond.api.listener import ApiError
 
         sockets = self.found.listed.get("Sockets", {})
-        path = sockets.get(launchd.SOCKET_KEY, {}).get("SockPathName")
+        path = sockets.get(activation.SOCKET_KEY, {}).get("SockPathName")
         if path is None:
             raise probe.NotPossible("the job has no socket for the API")
         try:
@@ -240,7 +240,7 @@ def config(subject: Subject) -> str:
     wanted = subject.found.config
     if told.get("file") is not None and wanted is not None and Path(told["file"]) != wanted:
         raise probe.Failed(f"it runs with {told['file']}, the job says {wanted}", subject.again)
-    socket = subject.found.listed["Sockets"][launchd.SOCKET_KEY]["SockPathName"]
+    socket = subject.found.listed["Sockets"][activation.SOCKET_KEY]["SockPathName"]
     state_dir = told.get("settings", {}).get("daemon", {}).get("state_dir")
     if state_dir is not None and Path(state_dir) != Path(socket).parent:
         raise probe.Failed(

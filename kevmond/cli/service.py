@@ -106,6 +106,7 @@ def uninstall(*, agent: bool, dry_run: bool) -> int:
     """Stop the service and remove its job.  Events and configuration stay."""
     from kevmond.service import installed
     from kevmond.service.installation import Installation
+    from kevmond.service.steps import quoted
 
     host, place, control = _prepared(agent=agent)
     plan = Installation(host, place, control).uninstall()
@@ -124,7 +125,7 @@ def uninstall(*, agent: bool, dry_run: bool) -> int:
     click.echo(f"kept: {state_dir} (events, subscriptions)")
     if found is not None and found.config is not None:
         click.echo(f"kept: {found.config} (configuration)")
-    click.echo(f"to remove them too: {sudo}rm -r {_quoted(state_dir)}")
+    click.echo(f"to remove them too: {sudo}rm -r {quoted(state_dir)}")
     return 0
 
 
@@ -315,9 +316,3 @@ def _facts(place: Place, installed: bool, service: Service | None) -> dict[str, 
         "running": service is not None and service.running,
     }
     return facts if service is None else {**facts, **dataclasses.asdict(service)}
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

@@ -78,14 +78,9 @@ def _starter(place: Place, state_dir: Path | None) -> str:
 
 
 def _checked(file: Path) -> Settings:
-    from kevmond.config.loader import check_plugins, check_secrets, load
-    from kevmond.errors import ConfigError
+    from kevmond.config.loader import load_usable
 
-    settings = load(file).settings
-    problems = [*check_plugins(settings), *check_secrets(settings)]
-    if problems:
-        raise ConfigError("\n".join(f"{file}: {problem}" for problem in problems))
-    return settings
+    return load_usable(file).settings
 
 
 def _stop(settings: Settings) -> float:

@@ -8,6 +8,7 @@ import click
 
 from kevmond.cli import daemon
 from kevmond.cli.pretty import printable, table
+from kevmond.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ def screen(facts: Facts) -> Iterator[str]:
 def _headline(facts: Facts) -> str:
     health, problems, warnings = facts["health"], facts["problems"], facts["warnings"]
     counts = [
-        _count(len(found), word)
+        counted(len(found), word)
         for found, word in ((problems, "problem"), (warnings, "warning"))
         if found
     ]
@@ -86,8 +87,8 @@ def _daemon(facts: Facts) -> list[tuple[str, Any]]:
 
 def _kernel(facts: Facts) -> list[tuple[str, Any]]:
     state = "open" if facts["connected"] else "not open"
-    again = f", reopened {_count(facts['reopened'], 'time')}" if facts["reopened"] else ""
-    failed = f", {_count(facts['errors'], 'error')}" if facts["errors"] else ""
+    again = f", reopened {counted(facts['reopened'], 'time')}" if facts["reopened"] else ""
+    failed = f", {counted(facts['errors'], 'error')}" if facts["errors"] else ""
     wanted = facts["filter"]
     codes = ", ".join(f"{key} {wanted[key]}" for key in ("vendor", "class", "subclass"))
     system = " ".join(filter(None, (facts["os_release"] and f"Darwin {facts['os_release']}",
@@ -121,7 +122,7 @@ def _events(facts: Facts) -> list[tuple[str, Any]]:
         ("awaited", facts["awaited"] or None),
         (
             "before that",
-            f"{_count(missed, 'event')} posted while no kevmond ran" if missed else None,
+            f"{counted(missed, 'event')} posted while no kevmond ran" if missed else None,
         ),
         ("most often", ", ".join([*shown, *more])),
     ]
@@ -136,7 +137,7 @@ def _journal(facts: Facts) -> list[tuple[str, Any]]:
         ("holds", f"positions {oldest} to {newest}" if newest >= oldest else "nothing"),
         ("disk", f"{_size(facts['disk_bytes'])}, {share:.0f} % of {_size(facts['max_bytes'])}"),
         ("refused", facts["refusal"]),
-        ("not written", f"{_count(pending, 'record')} so far" if pending else None),
+        ("not written", f"{counted(pending, 'record')} so far" if pending else None),
         ("lost", facts["lost"] or None),
         ("damaged", facts["damaged"] or None),
         (
@@ -190,10 +191,6 @@ def _api(facts: Facts) -> list[tuple[str, Any]]:
         ("callers", facts.get("callers")),
         ("refused", f"{sum(refused.values())}; the daemon's log says why" if refused else None),
     ]
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _size(count: int | None) -> str | None:

@@ -177,6 +177,16 @@ def _sink(name: str, sink: Any, context: Table) -> SinkSettings:
     return registry.usable(kind).Settings.model_validate(sink, context=context)
 
 
+def load_usable(path: Path | None = None, *, overrides: Sequence[str] = ()) -> Loaded:
+    """Read the configuration as `load` does, and see that plug-ins and secrets can be had."""
+    loaded = load(path, overrides=overrides)
+    where = loaded.path or "built-in configuration"
+    problems = [*check_plugins(loaded.settings), *check_secrets(loaded.settings)]
+    if problems:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+    return loaded
+
+
 def check_plugins(settings: Settings) -> list[str]:
     """Return one line for every sink whose plug-in cannot be used; a daemon runs without it."""
     problems = []

@@ -14,7 +14,7 @@ from kevmond.events.event import timestamp
 from kevmond.events.filters import EventFilter
 from kevmond.history.reasons import Reason, decide
 from kevmond.sinks.health import RESTING
-from kevmond.sinks.webhookfacts import TYPE as WEBHOOK
+from kevmond.sinks.webhookfacts import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +100,7 @@ async def _of_sink(record: Record, journal: Journal, runner: SinkRunner) -> dict
         verdict, why = "filtered", f"{reason.why} (by the filter as it is now)"
     else:
         verdict, why = "delivered", _delivered(reason, figures, began)
-    kind = WEBHOOK if settings.type == WEBHOOK else "sink"
+    kind = kind_of(settings.type)
     return _answer(runner.name, kind, settings.type, verdict, why=why, at=figures.position)
 
 

@@ -70,7 +70,7 @@ class Machine:
 
     async def _catch_up(self) -> None:
         async with self._catching_up:
-            oldest = self._journal.statistics().oldest_seq
+            oldest = self._journal.oldest_seq
             begin = max(oldest, self._journal.next_seq - LOOK_BACK)
             if self._next < begin:  # there is more in between than is looked at, or it is gone
                 self._forget()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kevmond.history.condition import Condition
-from kevmond.journal.paging import backwards, bounds, forwards
+from kevmond.journal.paging import backwards, bounds, forwards, within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -39,10 +39,7 @@ class Wanted:
 
     def within(self, record: Record) -> bool:
         """Whether a record is of the time that is asked for."""
-        since, until = self.since_ns, self.until_ns
-        return (since is None or record.wall_ns >= since) and (
-            until is None or record.wall_ns <= until
-        )
+        return within(record, self.since_ns, self.until_ns)
 
 
 @dataclass(slots=True)

@@ -134,6 +134,11 @@ class Journal:
         """Position of the next record."""
         return self._pipeline.next_seq
 
+    @property
+    def oldest_seq(self) -> int:
+        """Oldest position that can be read; that of the next record if there is none."""
+        return self._view.oldest()
+
     def set_context(self, context: Context) -> None:
         """Have the records appended from now on belong to this context; cheap.
 
@@ -367,7 +372,7 @@ class Journal:
         pipeline, view = self._pipeline, self._view
         return JournalStatistics(
             next_seq=pipeline.next_seq,
-            oldest_seq=view.oldest(),
+            oldest_seq=self.oldest_seq,
             disk_bytes=pipeline.used_bytes,
             memory_records=view.window.records,
             memory_bytes=view.window.size,

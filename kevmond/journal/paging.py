@@ -89,6 +89,13 @@ async def bounds(
     return first, last
 
 
+def within(record: Record, since_ns: int | None, until_ns: int | None) -> bool:
+    """Whether a record is of a stretch of time; both ends are included, None is none."""
+    return (since_ns is None or record.wall_ns >= since_ns) and (
+        until_ns is None or record.wall_ns <= until_ns
+    )
+
+
 async def find(history: History, event_id: str) -> Record | None:
     """Return the event of an id, or of a position; None if the journal does not hold it."""
     if event_id.isascii() and event_id.isdigit():

@@ -13,6 +13,8 @@ from typing import Final
 
 from kevmond.errors import KevmondError
 
+SOCKET_KEY: Final = "Api"
+"""Name under which launchd hands out the API's socket."""
 _MARK: Final = "XPC_SERVICE_NAME"
 """Variable that launchd sets for its jobs (a terminal's shell may have it, too)."""
 _CALL: Final = "launch_activate_socket"

@@ -18,8 +18,7 @@ import sys
 from typing import Final
 
 from kevmond.service import logging
-from kevmond.service.activation import ActivationError, activated
-from kevmond.service.launchd import SOCKET_KEY
+from kevmond.service.activation import SOCKET_KEY, ActivationError, activated
 
 FILES: Final = 1024
 """Descriptors that the daemon may have open; launchd's jobs may have 256."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kevmond.service.activation import SOCKET_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,8 +23,6 @@ DAEMON: Final = "net.kevmond.daemon"
 """Label of the job that runs for the whole machine, from boot on."""
 AGENT: Final = "net.kevmond.agent"
 """Label of the job that runs for one user, while that user is logged in at the screen."""
-SOCKET_KEY: Final = "Api"
-"""Name under which launchd hands out the API's socket."""
 THROTTLE: Final = 30
 """Least seconds between two starts: a failing start costs two processes a minute, no more."""
 MARGIN: Final = 10

@@ -51,7 +51,7 @@ class Folder:
     def shown(self) -> str:
         """Return it as a command for a shell."""
         group = "" if self.group is None else f" -g {self.group}"
-        path, user = _quoted(self.path), user_name(self.owner)
+        path, user = quoted(self.path), user_name(self.owner)
         return f"test -d {path} || install -d -m {self.mode:o} -o {user}{group} {path}"
 
     def content(self) -> bytes:
@@ -93,7 +93,7 @@ class Write:
 
     def shown(self) -> str:
         """Return it as a command for a shell."""
-        way = f"install -m {self.mode:o} -o {user_name(self.owner)} /dev/stdin {_quoted(self.path)}"
+        way = f"install -m {self.mode:o} -o {user_name(self.owner)} /dev/stdin {quoted(self.path)}"
         return f"{way} <<'END'"
 
     def content(self) -> bytes:
@@ -135,7 +135,7 @@ class Empty:
 
     def shown(self) -> str:
         """Return it as a command for a shell."""
-        path, user = _quoted(self.path), user_name(self.owner)
+        path, user = quoted(self.path), user_name(self.owner)
         return f"touch {path} && chown {user} {path} && chmod 600 {path}"
 
     def content(self) -> bytes:
@@ -167,7 +167,7 @@ class Remove:
 
     def shown(self) -> str:
         """Return it as a command for a shell."""
-        return f"rm -f {_quoted(self.path)}"
+        return f"rm -f {quoted(self.path)}"
 
     def content(self) -> bytes:
         """Nothing is written."""
@@ -224,5 +224,6 @@ def _give(disk: Path, owner: int, group: int | None) -> None:
         os.chown(disk, owner, -1 if group is None else group)
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Return a path as a shell takes it."""
     return shlex.quote(str(path))

@@ -24,7 +24,7 @@ from kevmond.errors import (
 from kevmond.events.event import timestamp
 from kevmond.events.filters import EventFilter
 from kevmond.journal import paging
-from kevmond.journal.paging import BLOCK, find, forwards
+from kevmond.journal.paging import BLOCK, find, forwards, within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -111,13 +111,9 @@ async def chosen(
             yield [
                 Item(record)
                 for record in records
-                if _within(record, wanted) and (passes is None or passes.matches(record.event))
+                if within(record, wanted.since_ns, wanted.until_ns)
+                and (passes is None or passes.matches(record.event))
             ]
-
-
-def _within(record: Record, wanted: Wanted) -> bool:
-    since, until = wanted.since_ns, wanted.until_ns
-    return (since is None or record.wall_ns >= since) and (until is None or record.wall_ns <= until)
 
 
 async def _dead(history: History, consumer: str) -> AsyncIterator[list[Item]]:

@@ -27,6 +27,11 @@ TYPE: Final = "webhook"
 """Type of the sink."""
 
 
+def kind_of(sink_type: str) -> str:
+    """Return what a consumer of a type of sink is called: "webhook" or "sink"."""
+    return TYPE if sink_type == TYPE else "sink"
+
+
 def checked(table: Mapping[str, Any], state_dir: Path) -> SinkSettings:
     """Return the settings of a webhook's table; ConfigError with one line for every mistake."""
     model = registry.load(TYPE).Settings
